@@ -1,0 +1,61 @@
+"""Paint a few labels on a microscopy volume and get the whole volume segmented.
+
+This module is the public Python API. It knows nothing itself: names are resolved on first
+use, so ``import napari_regcon`` costs milliseconds and imports neither torch nor napari.
+
+>>> import napari_regcon as rc
+>>> volume = rc.open_volume("stack.tif")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from napari_regcon.data.phantom import Phantom, make_phantom
+    from napari_regcon.data.support import SupportSet
+    from napari_regcon.data.volumes import open_volume
+    from napari_regcon.engine.registry import load_segmenter
+    from napari_regcon.engine.volume import segment_volume
+    from napari_regcon.errors import RegconError
+    from napari_regcon.types import Box, Volume
+
+__all__ = [
+    "Box",
+    "Phantom",
+    "RegconError",
+    "SupportSet",
+    "Volume",
+    "load_segmenter",
+    "make_phantom",
+    "open_volume",
+    "segment_volume",
+]
+
+_HOMES = {
+    "Box": "types",
+    "Phantom": "data.phantom",
+    "RegconError": "errors",
+    "SupportSet": "data.support",
+    "Volume": "types",
+    "load_segmenter": "engine.registry",
+    "make_phantom": "data.phantom",
+    "open_volume": "data.volumes",
+    "segment_volume": "engine.volume",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module behind a public name on first use."""
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

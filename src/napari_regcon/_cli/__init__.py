@@ -1,0 +1,1 @@
+"""The ``napari-regcon`` command, one file a command."""

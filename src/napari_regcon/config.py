@@ -1,0 +1,163 @@
+"""Every parameter once: name, default, label, help, range.
+
+The dock's forms, the command line, session files and the reference page all derive from the
+field metadata written here. Nothing here knows what a parameter does to the computation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from napari_regcon.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a form or command line needs to know about one configuration field."""
+
+    name: str
+    default: Any
+    label: str
+    help: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[Any, ...]
+    advanced: bool
+
+
+def param(
+    default: Any,
+    label: str,
+    help: str,  # noqa: A002 - the word users of argparse and typer know
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[Any, ...] = (),
+    advanced: bool = False,
+) -> Any:
+    """Return a dataclass field that carries its own description.
+
+    Parameters
+    ----------
+    default : Any
+        Value where the user says nothing.
+    label : str
+        A few words for a form.
+    help : str
+        One or two sentences for a tooltip or ``--help``.
+    minimum, maximum : float, optional
+        Range, both ends included.
+    choices : tuple, optional
+        The only values allowed.
+    advanced : bool
+        Whether a form hides it until asked.
+    """
+    return field(
+        default=default,
+        metadata={
+            "label": label,
+            "help": help,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "advanced": advanced,
+        },
+    )
+
+
+def parameters(config: type | object) -> Iterator[Parameter]:
+    """Iterate over the described fields of a configuration class or instance."""
+    for item in fields(config):  # type: ignore[arg-type]
+        if "label" in item.metadata:
+            default = None if item.default is MISSING else item.default
+            yield Parameter(name=item.name, default=default, **item.metadata)
+
+
+def validate(config: object) -> None:
+    """Check every described field against its range or choices.
+
+    Raises
+    ------
+    InputError
+        Names the parameter, its value and what is allowed.
+    """
+    for item in parameters(config):
+        value = getattr(config, item.name)
+        if item.choices and value not in item.choices:
+            allowed = ", ".join(repr(choice) for choice in item.choices)
+            raise InputError(f"{item.label} is {value!r}.", expected=f"Expected one of {allowed}.")
+        low, high = item.minimum, item.maximum
+        if isinstance(value, int | float) and (
+            (low is not None and value < low) or (high is not None and value > high)
+        ):
+            raise InputError(
+                f"{item.label} is {value!r}.", expected=f"Expected a value from {low} to {high}."
+            )
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Names a user can give for a compute device."""
+
+
+@dataclass(frozen=True)
+class PixelHeadConfig:
+    """Parameters of the pixel head: features per pixel, then a small classifier."""
+
+    dimensions: int = param(
+        2,
+        "Look in",
+        "2: each slice on its own (thick sections). 3: neighbouring slices too (isotropic voxels).",
+        choices=(2, 3),
+    )
+    sigma_min_px: float = param(
+        0.7, "Finest detail (px)", "Smallest scale of the filters.", minimum=0.3, maximum=4.0,
+        advanced=True,
+    )
+    sigma_max_px: float = param(
+        16.0, "Widest context (px)", "Largest scale of the filters.", minimum=2.0, maximum=32.0,
+        advanced=True,
+    )
+    seed: int = param(
+        0, "Seed", "Same strokes and seed give the same result.", minimum=0, maximum=2**31 - 1,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True)
+class InContextConfig:
+    """Parameters of the in-context network (UniverSeg)."""
+
+    tile_px: int = param(
+        128,
+        "Tile (px)",
+        "Side of the square the network looks at; it was trained at 128.",
+        choices=(64, 128, 192, 256),
+    )
+    downscale: int = param(
+        2,
+        "Shrink by",
+        "Shrink the image first, so that an object and its surroundings fit into a tile.",
+        minimum=1,
+        maximum=16,
+    )
+    support_size: int = param(
+        16, "Support examples", "Examples shown to the network at once.", minimum=1, maximum=64
+    )
+    ensemble: int = param(
+        1, "Ensemble", "Average the probabilities over this many draws of the support.",
+        minimum=1, maximum=10,
+    )
+    seed: int = param(
+        0, "Seed", "Same labels and seed give the same result.", minimum=0, maximum=2**31 - 1,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)

@@ -1,0 +1,242 @@
+"""The support set: what the user has said about which pixels.
+
+Labels use 0 for "not said" and 1..n for the classes by position. In a part marked complete,
+0 means the background class instead. A support set holds small boxes around what was painted,
+not whole label volumes, so it stays small however large the image is. It does not know what a
+segmenter makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_regcon.data.normalize import estimate_normalization
+from napari_regcon.data.views import ImageView
+from napari_regcon.errors import InputError
+from napari_regcon.types import Box, LazyArray, Volume
+
+if TYPE_CHECKING:
+    from napari_regcon.data.normalize import Normalization
+
+BACKGROUND = "background"
+"""Name of the class that unpainted pixels belong to where a part is marked complete."""
+
+
+@dataclass(frozen=True, eq=False)
+class SupportExample:
+    """Labels in a box of one plane of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image they were painted on.
+    normalization : Normalization
+        Intensity normalisation of that image.
+    box : Box
+        Where, in the label axes of the volume; one plane thick along all but Y and X.
+    labels : numpy.ndarray
+        ``(y, x)`` uint16, 0 = not said, 1..n = classes.
+    complete : bool
+        Whether every pixel of the box is said.
+    """
+
+    volume: Volume
+    normalization: Normalization
+    box: Box
+    labels: np.ndarray
+    complete: bool
+
+    def view(self, spatial_ndim: int) -> ImageView:
+        """Return the plane or stack of the image that the box lies in."""
+        n_outer = len(self.box.start) - spatial_ndim
+        return ImageView(self.volume, self.normalization, self.box.start[:n_outer], spatial_ndim)
+
+
+class SupportSet:
+    """Named classes, and the examples a user has given of them.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names of the classes; label value ``i + 1`` means ``classes[i]``. A class called
+        ``"background"`` is what unpainted pixels are in parts marked complete.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two classes, or a name is empty or given twice.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+        if len(self.classes) < 2:  # noqa: PLR2004
+            raise InputError(
+                f"There are {len(self.classes)} classes: {list(self.classes)}.",
+                expected="Expected at least two, one of which may be 'background'.",
+            )
+        if len(set(self.classes)) != len(self.classes) or not all(self.classes):
+            raise InputError(
+                f"The class names {list(self.classes)} are not usable.",
+                expected="Expected different, non-empty names.",
+            )
+        self.examples: list[SupportExample] = []
+
+    @property
+    def background(self) -> int | None:
+        """Label value of the background class, or None."""
+        return self.classes.index(BACKGROUND) + 1 if BACKGROUND in self.classes else None
+
+    def add(
+        self,
+        volume: Volume,
+        labels: LazyArray,
+        *,
+        complete: bool | Sequence[Box] = False,
+        normalization: Normalization | None = None,
+    ) -> None:
+        """Add what is painted on one volume.
+
+        Parameters
+        ----------
+        volume : Volume
+            The image.
+        labels : array
+            Integer labels of shape ``volume.label_shape``; 0 = not said, 1..n = classes. Read
+            plane by plane.
+        complete : bool or sequence of Box
+            True: every painted plane is finished, its 0 means background. Boxes (in label
+            axes): only these parts are finished.
+        normalization : Normalization, optional
+            Estimated from the volume where not given.
+
+        Raises
+        ------
+        InputError
+            If shapes or values do not fit, nothing is painted, or a part is marked complete
+            although it has unpainted pixels and there is no background class. Nothing is
+            added in that case.
+        """
+        self._check(volume, labels)
+        normalization = normalization or estimate_normalization(volume)
+        boxes = [complete] if isinstance(complete, bool) else list(complete)
+        added = []
+        for prefix in volume.prefixes(2):
+            plane = np.asarray(labels[prefix])
+            if complete is True:
+                finished = [Box.of_shape(plane.shape)] if plane.any() else []
+            else:
+                finished = [_in_plane(b, prefix) for b in boxes if isinstance(b, Box)]
+                finished = [b.intersect(Box.of_shape(plane.shape)) for b in finished if b]
+            added += self._plane_examples(volume, normalization, prefix, plane, finished)
+        if not added:
+            raise InputError(
+                f"Nothing is painted on {volume.name!r}: all labels are 0.",
+                expected="Expected at least one stroke of each of two classes.",
+            )
+        self.examples += added
+
+    def painted_counts(self) -> np.ndarray:
+        """Return the number of labelled pixels of each class, shape ``(n_classes,)``."""
+        counts = np.zeros(len(self.classes) + 1, dtype=np.int64)
+        for example in self.examples:
+            counts += np.bincount(example.labels.ravel(), minlength=len(counts))
+        return counts[1:]
+
+    def require_classes(self) -> None:
+        """Check that at least two classes are painted.
+
+        Raises
+        ------
+        InputError
+            Names the classes that are missing.
+        """
+        counts = self.painted_counts()
+        if np.count_nonzero(counts) < 2:  # noqa: PLR2004
+            missing = [n for n, c in zip(self.classes, counts, strict=True) if not c]
+            raise InputError(
+                f"Nothing is painted yet for: {', '.join(missing)}.",
+                expected="Expected strokes of at least two classes.",
+                next_step="Paint one stroke of each class on any slice.",
+            )
+
+    def _check(self, volume: Volume, labels: LazyArray) -> None:
+        if tuple(labels.shape) != volume.label_shape:
+            raise InputError(
+                f"The labels have shape {tuple(labels.shape)}, but {volume.name!r} needs "
+                f"{volume.label_shape} ({volume.label_axes}).",
+                next_step="Use labels that were painted on this image.",
+            )
+        if not np.issubdtype(labels.dtype, np.integer) and labels.dtype != np.bool_:
+            raise InputError(
+                f"The labels are of type {labels.dtype}.",
+                expected="Expected whole numbers: 0 = not said, 1..n = classes.",
+            )
+
+    def _plane_examples(
+        self,
+        volume: Volume,
+        normalization: Normalization,
+        prefix: tuple[int, ...],
+        plane: np.ndarray,
+        finished: list[Box],
+    ) -> list[SupportExample]:
+        found = []
+        rest = plane
+        for box in finished:
+            if box.size:
+                labels = self._completed(plane[box.slices], prefix)
+                found.append(self._example(volume, normalization, prefix, box, labels, True))
+                rest = rest.copy()
+                rest[box.slices] = 0
+        if rest.any():
+            rows, columns = np.nonzero(rest.any(1))[0], np.nonzero(rest.any(0))[0]
+            box = Box((rows[0], columns[0]), (rows[-1] + 1, columns[-1] + 1))
+            labels = self._valid(rest[box.slices], prefix)
+            found.append(self._example(volume, normalization, prefix, box, labels, False))
+        return found
+
+    @staticmethod
+    def _example(
+        volume: Volume,
+        normalization: Normalization,
+        prefix: tuple[int, ...],
+        box: Box,
+        labels: np.ndarray,
+        complete: bool,
+    ) -> SupportExample:
+        start = (*prefix, *(int(i) for i in box.start))
+        stop = (*(i + 1 for i in prefix), *(int(i) for i in box.stop))
+        return SupportExample(volume, normalization, Box(start, stop), labels, complete)
+
+    def _completed(self, labels: np.ndarray, prefix: tuple[int, ...]) -> np.ndarray:
+        labels = self._valid(labels, prefix)
+        if not labels.all():
+            if self.background is None:
+                raise InputError(
+                    f"Slice {list(prefix)} is marked complete but has unpainted pixels, and there "
+                    f"is no class called {BACKGROUND!r} they could belong to.",
+                    next_step=f"Name a class {BACKGROUND!r}, or paint every pixel.",
+                )
+            labels = np.where(labels == 0, np.uint16(self.background), labels)
+        return labels
+
+    def _valid(self, labels: np.ndarray, prefix: tuple[int, ...]) -> np.ndarray:
+        if labels.min() < 0 or labels.max() > len(self.classes):
+            bad = sorted({int(v) for v in np.unique(labels) if not 0 <= v <= len(self.classes)})
+            raise InputError(
+                f"The labels on slice {list(prefix)} hold the value(s) {bad[:5]}.",
+                expected=f"Expected 0 (not said) or 1 to {len(self.classes)}, for the classes "
+                f"{list(self.classes)}.",
+            )
+        return labels.astype(np.uint16)
+
+
+def _in_plane(box: Box, prefix: tuple[int, ...]) -> Box | None:
+    """Return the Y, X part of a box if it contains the plane, else None."""
+    n = len(prefix)
+    inside = all(a <= i < b for a, i, b in zip(box.start, prefix, box.stop, strict=False))
+    return Box(box.start[n:], box.stop[n:]) if inside else None

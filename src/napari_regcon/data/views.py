@@ -1,0 +1,97 @@
+"""Normalised planes and stacks that segmenters read tiles from.
+
+A view is one plane (2-D) or one stack (3-D) of a volume, together with the intensity
+normalisation of that volume. Reading beyond the border mirrors the image, so that a tile with
+its halo has the same shape everywhere. A view does not know what is computed from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_regcon.types import Box, Volume
+
+if TYPE_CHECKING:
+    from napari_regcon.data.normalize import Normalization
+
+
+@dataclass(frozen=True, eq=False)
+class ImageView:
+    """One normalised plane (2-D) or stack (3-D) of a volume.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    normalization : Normalization
+        Maps raw intensities of this volume to about [0, 1].
+    prefix : tuple of int
+        Index in front of the spatial axes, one of ``volume.prefixes(spatial_ndim)``.
+    spatial_ndim : int
+        2 for a plane, 3 for a stack.
+    """
+
+    volume: Volume
+    normalization: Normalization
+    prefix: tuple[int, ...]
+    spatial_ndim: int
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape, ``(Y, X)`` or ``(Z, Y, X)``."""
+        return self.volume.label_shape[len(self.volume.label_shape) - self.spatial_ndim :]
+
+    @property
+    def box(self) -> Box:
+        """The whole view as a box."""
+        return Box.of_shape(self.shape)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Identifies the pixels of this view within one process, for caches."""
+        return (id(self.volume.data), self.normalization, self.prefix, self.spatial_ndim)
+
+    def read(self, box: Box, halo: tuple[int, ...] | None = None) -> np.ndarray:
+        """Read a box grown by a halo, mirrored at the borders of the view.
+
+        Parameters
+        ----------
+        box : Box
+            Spatial box inside the view.
+        halo : tuple of int, optional
+            Pixels of context on both sides of each spatial axis.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, ``(C, *spatial)`` with C = 1 for grey images, about [0, 1].
+        """
+        wanted = box.grow(halo) if halo else box
+        indices = [
+            _mirrored(a, b, n)
+            for a, b, n in zip(wanted.start, wanted.stop, self.shape, strict=True)
+        ]
+        inner = Box(
+            tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices)
+        )
+        raw = np.asarray(self.volume.data[(*self.prefix, *inner.slices)])
+        values = self.normalization(raw, channels_last=self.volume.has_channels)
+        values = np.moveaxis(values, -1, 0) if self.volume.has_channels else values[None]
+        for axis, (index, start) in enumerate(zip(indices, inner.start, strict=True), start=1):
+            if len(index) != values.shape[axis]:
+                values = np.take(values, index - start, axis=axis)
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def _mirrored(start: int, stop: int, length: int) -> np.ndarray:
+    """Indices from start to stop, reflected into [0, length) without repeating the edge."""
+    index = np.arange(start, stop)
+    if length == 1:
+        return np.zeros_like(index)
+    period = 2 * (length - 1)
+    index = np.abs(index) % period
+    return np.where(index >= length, period - index, index)

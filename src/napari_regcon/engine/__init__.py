@@ -1,0 +1,1 @@
+"""Procedures that use torch: devices, weights, features, segmenters and whole-volume work."""
