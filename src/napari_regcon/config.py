@@ -114,15 +114,27 @@ class PixelHeadConfig:
         choices=(2, 3),
     )
     sigma_min_px: float = param(
-        0.7, "Finest detail (px)", "Smallest scale of the filters.", minimum=0.3, maximum=4.0,
+        0.7,
+        "Finest detail (px)",
+        "Smallest scale of the filters.",
+        minimum=0.3,
+        maximum=4.0,
         advanced=True,
     )
     sigma_max_px: float = param(
-        16.0, "Widest context (px)", "Largest scale of the filters.", minimum=2.0, maximum=32.0,
+        16.0,
+        "Widest context (px)",
+        "Largest scale of the filters.",
+        minimum=2.0,
+        maximum=32.0,
         advanced=True,
     )
     seed: int = param(
-        0, "Seed", "Same strokes and seed give the same result.", minimum=0, maximum=2**31 - 1,
+        0,
+        "Seed",
+        "Same strokes and seed give the same result.",
+        minimum=0,
+        maximum=2**31 - 1,
         advanced=True,
     )
 
@@ -151,11 +163,18 @@ class InContextConfig:
         16, "Support examples", "Examples shown to the network at once.", minimum=1, maximum=64
     )
     ensemble: int = param(
-        1, "Ensemble", "Average the probabilities over this many draws of the support.",
-        minimum=1, maximum=10,
+        1,
+        "Ensemble",
+        "Average the probabilities over this many draws of the support.",
+        minimum=1,
+        maximum=10,
     )
     seed: int = param(
-        0, "Seed", "Same labels and seed give the same result.", minimum=0, maximum=2**31 - 1,
+        0,
+        "Seed",
+        "Same labels and seed give the same result.",
+        minimum=0,
+        maximum=2**31 - 1,
         advanced=True,
     )
 

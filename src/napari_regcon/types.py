@@ -187,7 +187,7 @@ class Volume:
 
     def spatial_ndim(self, preferred: int) -> int:
         """Return 3 if ``preferred`` is 3 and there is a depth axis, else 2."""
-        return 3 if preferred == 3 and "Z" in self.axes else 2  # noqa: PLR2004
+        return 3 if preferred == 3 and "Z" in self.axes else 2
 
     def prefixes(self, spatial_ndim: int) -> Iterator[tuple[int, ...]]:
         """Iterate over the indices in front of the last ``spatial_ndim`` label axes.

@@ -8,7 +8,6 @@ segmenter makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ from napari_regcon.errors import InputError
 from napari_regcon.types import Box, LazyArray, Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_regcon.data.normalize import Normalization
 
 BACKGROUND = "background"
@@ -73,7 +74,7 @@ class SupportSet:
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
-        if len(self.classes) < 2:  # noqa: PLR2004
+        if len(self.classes) < 2:
             raise InputError(
                 f"There are {len(self.classes)} classes: {list(self.classes)}.",
                 expected="Expected at least two, one of which may be 'background'.",
@@ -155,7 +156,7 @@ class SupportSet:
             Names the classes that are missing.
         """
         counts = self.painted_counts()
-        if np.count_nonzero(counts) < 2:  # noqa: PLR2004
+        if np.count_nonzero(counts) < 2:
             missing = [n for n, c in zip(self.classes, counts, strict=True) if not c]
             raise InputError(
                 f"Nothing is painted yet for: {', '.join(missing)}.",

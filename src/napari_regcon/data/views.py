@@ -75,9 +75,7 @@ class ImageView:
             _mirrored(a, b, n)
             for a, b, n in zip(wanted.start, wanted.stop, self.shape, strict=True)
         ]
-        inner = Box(
-            tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices)
-        )
+        inner = Box(tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices))
         raw = np.asarray(self.volume.data[(*self.prefix, *inner.slices)])
         values = self.normalization(raw, channels_last=self.volume.has_channels)
         values = np.moveaxis(values, -1, 0) if self.volume.has_channels else values[None]
@@ -88,7 +86,7 @@ class ImageView:
 
 
 def _mirrored(start: int, stop: int, length: int) -> np.ndarray:
-    """Indices from start to stop, reflected into [0, length) without repeating the edge."""
+    """Return indices from start to stop, reflected into [0, length) without repeating the edge."""
     index = np.arange(start, stop)
     if length == 1:
         return np.zeros_like(index)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.tiling import TileGrid, blend_weights
 from napari_regcon.data.views import ImageView
 from napari_regcon.errors import InputError
@@ -22,6 +21,7 @@ from napari_regcon.types import CANONICAL_AXES, Box, Volume
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_regcon.data.normalize import Normalization
     from napari_regcon.data.support import SupportSet
 
 
@@ -65,7 +65,7 @@ class Predictor(abc.ABC):
 
     @abc.abstractmethod
     def reduce_memory(self) -> bool:
-        """Work in smaller steps from now on, with the same result; False if that is not possible."""
+        """Work in smaller steps from now on, with the same result; False if that cannot be."""
 
     def grid(self, shape: tuple[int, ...]) -> TileGrid:
         """Return the tile grid over a view of this spatial shape."""
@@ -116,7 +116,7 @@ class Predictor(abc.ABC):
             inside = common.shift(tuple(-i for i in tile.start)).slices
             target = common.shift(tuple(-i for i in box.start)).slices
             window = blend_weights(grid, tile)[inside]
-            total[(slice(None), *target)] += part[(slice(None), *inside)] * window
+            total[:, *target] += part[:, *inside] * window
             weight[target] += window
             yield
         return total / weight
@@ -147,7 +147,7 @@ class Predictor(abc.ABC):
         result = np.empty((len(self.classes), *volume.label_shape), dtype=np.float32)
         for prefix in volume.prefixes(self.spatial_ndim):
             view = ImageView(volume, norm, prefix, self.spatial_ndim)
-            result[(slice(None), *prefix)] = run(self.predict_box(view, view.box))
+            result[:, *prefix] = run(self.predict_box(view, view.box))
         return result
 
 

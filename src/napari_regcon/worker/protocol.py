@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_regcon.types import Box, Note, Progress
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_regcon.types import Box, Note, Progress
 
 PROTOCOL_VERSION = 1
 
