@@ -123,15 +123,16 @@ class SupportSet:
         """
         self._check(volume, labels)
         normalization = normalization or estimate_normalization(volume)
-        boxes = [complete] if isinstance(complete, bool) else list(complete)
+        boxes = () if isinstance(complete, bool) else tuple(complete)
         added = []
         for prefix in volume.prefixes(2):
             plane = np.asarray(labels[prefix])
+            whole = Box.of_shape(plane.shape)
             if complete is True:
-                finished = [Box.of_shape(plane.shape)] if plane.any() else []
+                finished = [whole] if plane.any() else []
             else:
-                finished = [_in_plane(b, prefix) for b in boxes if isinstance(b, Box)]
-                finished = [b.intersect(Box.of_shape(plane.shape)) for b in finished if b]
+                inside = [_in_plane(box, prefix) for box in boxes]
+                finished = [box.intersect(whole) for box in inside if box is not None]
             added += self._plane_examples(volume, normalization, prefix, plane, finished)
         if not added:
             raise InputError(

@@ -72,7 +72,7 @@ class PackedArray:
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel as compressed bytes."""
         array = np.ascontiguousarray(self.array)
-        return (_unpack, (zlib.compress(array, 1), array.shape, array.dtype.str))
+        return (_unpack, (zlib.compress(array.data, 1), array.shape, array.dtype.str))
 
 
 def _unpack(data: bytes, shape: tuple[int, ...], dtype: str) -> PackedArray:
