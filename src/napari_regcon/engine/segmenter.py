@@ -147,7 +147,8 @@ class Predictor(abc.ABC):
         result = np.empty((len(self.classes), *volume.label_shape), dtype=np.float32)
         for prefix in volume.prefixes(self.spatial_ndim):
             view = ImageView(volume, norm, prefix, self.spatial_ndim)
-            result[:, *prefix] = run(self.predict_box(view, view.box))
+            key: tuple[slice | int, ...] = (slice(None), *prefix)
+            result[key] = run(self.predict_box(view, view.box))
         return result
 
 
