@@ -93,7 +93,7 @@ _REMEDIES = {
 def _problem(kind: str) -> str:
     """Return why a GPU cannot be used, or an empty string where it computes."""
     if kind == "cuda":
-        if not torch.backends.cuda.is_built():
+        if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
             return "The installed PyTorch is built without CUDA."
         if not torch.cuda.is_available():
             return "No NVIDIA GPU with a working driver was found."
@@ -111,7 +111,7 @@ def _problem(kind: str) -> str:
 
 
 def _is_mac_build() -> bool:
-    return bool(torch.backends.mps.is_built())  # type: ignore[no-untyped-call]
+    return torch.backends.mps.is_built()
 
 
 def _describe(kind: str, reason: str) -> Device:
