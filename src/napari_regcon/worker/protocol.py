@@ -2,7 +2,10 @@
 
 One small frozen dataclass per request and event, told apart with ``match``. Requests that
 lead to an answer carry a generation number, and every answer repeats it, so that the window
-can drop what is stale. Pixels of images travel through shared memory or by path; painted
+can drop what is stale. Every generation is answered to the end exactly once: by
+``PreviewDone(final=True)``, ``JobDone`` or ``JobFailed``, or by its place in
+``EngineDied.pending``. A preview that a newer one made stale ends with
+``JobDone(cancelled=True)``. Pixels of images travel through shared memory or by path; painted
 labels, which are mostly zeros, travel compressed. Nothing here knows who sends what when.
 """
 
@@ -118,12 +121,21 @@ class OpenImage:
         Axes of the source in canonical order, as in :class:`napari_regcon.Volume`.
     name : str
         What to call it in messages.
+    scale : tuple of float, optional
+        Size of a pixel along each axis, in ``units``; travels into files that are written.
+    units : tuple of str, optional
+        Unit of ``scale`` along each axis.
+    translate : tuple of float, optional
+        Position of the first pixel along each axis, in ``units``.
     """
 
     image_id: str
     source: ArraySource
     axes: str
     name: str
+    scale: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
+    translate: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,6 +200,9 @@ class Preview:
         Plane-shaped uint8 array that receives the predicted labels of the box.
     uncertainty : SharedArray or None
         Plane-shaped uint8 array that receives 255 * (1 - margin between the best two classes).
+    whole_plane : bool
+        Go on with the rest of the plane, nearest first, once the box is done (which is told by
+        a ``PreviewDone`` with this box that is not final yet).
     """
 
     generation: int
@@ -196,6 +211,7 @@ class Preview:
     box: Box
     out: SharedArray
     uncertainty: SharedArray | None = None
+    whole_plane: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,6 +230,8 @@ class SegmentVolume:
         Plane prefix to start from; the nearest planes come first.
     done : tuple of Box
         Parts that are finished already and are left alone (resume).
+    overwrite : bool
+        Replace a file that is there already.
     """
 
     generation: int
@@ -221,6 +239,7 @@ class SegmentVolume:
     out: ArraySource
     first: tuple[int, ...] = ()
     done: tuple[Box, ...] = ()
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -344,10 +363,19 @@ class JobFailed:
 
 @dataclass(frozen=True)
 class CacheUse:
-    """How much the feature cache holds."""
+    """How much the feature cache holds, and the engine on its device.
+
+    Parameters
+    ----------
+    memory_bytes, disk_bytes : int
+        Cached features.
+    device_bytes : int
+        Device memory that the engine holds; 0 where it computes on the processor.
+    """
 
     memory_bytes: int
     disk_bytes: int
+    device_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -360,10 +388,13 @@ class EngineDied:
         For people, with the likely cause.
     pending : tuple of int
         Generations that will not be answered.
+    details : str
+        The last lines the engine wrote before it ended, for a bug report.
     """
 
     message: str
     pending: tuple[int, ...] = ()
+    details: str = ""
 
 
 EngineEvent: TypeAlias = (
