@@ -19,7 +19,7 @@ from napari_regcon.errors import InputError
 from napari_regcon.types import CANONICAL_AXES, Box, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Iterator
 
     from napari_regcon.data.normalize import Normalization
     from napari_regcon.data.support import SupportSet
@@ -107,19 +107,49 @@ class Predictor(abc.ABC):
         numpy.ndarray
             float32 ``(n_classes, *box.shape)``, as the value of the finished generator.
         """
-        grid = self.grid(view.shape)
-        total = np.zeros((len(self.classes), *box.shape), dtype=np.float32)
-        weight = np.zeros(box.shape, dtype=np.float32)
-        for tile in grid.touching(box):
-            part = self.predict_tile(view, tile)
-            common = tile.intersect(box)
-            inside = common.shift(tuple(-i for i in tile.start)).slices
-            target = common.shift(tuple(-i for i in box.start)).slices
-            window = blend_weights(grid, tile)[inside]
-            total[:, *target] += part[:, *inside] * window
-            weight[target] += window
+        result = np.empty((len(self.classes), *box.shape), dtype=np.float32)
+        for part, values in self.predict_parts(view, box, self.grid(view.shape).touching(box)):
+            result[:, *_inside(part, box)] = values
             yield
-        return total / weight
+        return result
+
+    def predict_parts(
+        self, view: ImageView, box: Box, tiles: Iterable[Box]
+    ) -> Iterator[tuple[Box, np.ndarray]]:
+        """Predict a box tile by tile, so that each part can be shown when it is there.
+
+        Parameters
+        ----------
+        view : ImageView
+            Plane or stack.
+        box : Box
+            Any spatial box inside the view.
+        tiles : iterable of Box
+            All tiles of the grid that touch the box, in the order wanted.
+
+        Yields
+        ------
+        Box, numpy.ndarray
+            The part of the box that a tile covers, and its float32 probabilities ``(n_classes,
+            *part.shape)``. Where tiles overlap, later parts take the place of earlier ones.
+        """
+        grid = self.grid(view.shape)
+        exact = not any(self.overlap)
+        blended = () if exact else box.shape
+        total = np.zeros((len(self.classes), *blended), dtype=np.float32)
+        weight = np.zeros(blended, dtype=np.float32)
+        for tile in tiles:
+            common = tile.intersect(box)
+            inside = _inside(common, tile)
+            values = self.predict_tile(view, tile)[:, *inside]
+            if exact:
+                yield common, values
+                continue
+            target = _inside(common, box)
+            window = blend_weights(grid, tile)[inside]
+            total[:, *target] += values * window
+            weight[target] += window
+            yield common, total[:, *target] / weight[target]
 
     def __call__(self, image: np.ndarray, normalization: Normalization | None = None) -> np.ndarray:
         """Predict a whole image.
@@ -164,6 +194,20 @@ class Segmenter(abc.ABC):
         InputError
             If the support set cannot be used, for example because only one class is painted.
         """
+
+    def fit_in_steps(self, support: SupportSet) -> Generator[None, None, Predictor]:
+        """Do the same as :meth:`fit`, yielding wherever it can be stopped.
+
+        A segmenter whose fit can take longer than a fifth of a second implements this one and
+        lets :meth:`fit` run it to the end.
+        """
+        yield
+        return self.fit(support)
+
+
+def _inside(part: Box, whole: Box) -> tuple[slice, ...]:
+    """Return the slices that cut a part out of an array that covers the whole."""
+    return part.shift(tuple(-i for i in whole.start)).slices
 
 
 _T = TypeVar("_T")
