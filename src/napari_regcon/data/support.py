@@ -127,19 +127,72 @@ class SupportSet:
         added = []
         for prefix in volume.prefixes(2):
             plane = np.asarray(labels[prefix])
-            whole = Box.of_shape(plane.shape)
             if complete is True:
-                finished = [whole] if plane.any() else []
+                finished = [Box.of_shape(plane.shape)] if plane.any() else []
             else:
                 inside = [_in_plane(box, prefix) for box in boxes]
-                finished = [box.intersect(whole) for box in inside if box is not None]
-            added += self._plane_examples(volume, normalization, prefix, plane, finished)
+                finished = [box for box in inside if box is not None]
+            added += self.plane_examples(volume, normalization, prefix, plane, complete=finished)
         if not added:
             raise InputError(
                 f"Nothing is painted on {volume.name!r}: all labels are 0.",
                 expected="Expected at least one stroke of each of two classes.",
             )
         self.examples += added
+
+    def plane_examples(
+        self,
+        volume: Volume,
+        normalization: Normalization,
+        prefix: tuple[int, ...],
+        labels: np.ndarray,
+        *,
+        origin: tuple[int, int] = (0, 0),
+        complete: Sequence[Box] = (),
+    ) -> list[SupportExample]:
+        """Return the examples of one plane, without adding them.
+
+        Parameters
+        ----------
+        volume : Volume
+            The image.
+        normalization : Normalization
+            Intensity normalisation of the image.
+        prefix : tuple of int
+            Index of the plane in front of Y and X.
+        labels : numpy.ndarray
+            ``(y, x)`` labels of a patch of the plane; everything outside is 0.
+        origin : tuple of int
+            Y and X of the first pixel of ``labels``.
+        complete : sequence of Box
+            Y, X boxes of the plane that are finished.
+
+        Raises
+        ------
+        InputError
+            If the patch does not lie on the plane, or a label or a complete part cannot be used.
+        """
+        whole = Box.of_shape(volume.label_shape[-2:])
+        finished = [part for box in complete if (part := box.intersect(whole)).size]
+        if not (labels.size or finished):
+            return []
+        _check_patch(volume, prefix, origin, labels)
+        if finished:
+            labels, origin = _padded(labels, origin, finished)
+        found, rest = [], labels
+        for box in finished:
+            inside = box.shift((-origin[0], -origin[1])).slices
+            said = self._completed(labels[inside], prefix)
+            found.append(SupportExample(volume, normalization, _lift(box, prefix), said, True))
+            rest = rest.copy()
+            rest[inside] = 0
+        if rest.any():
+            rows, columns = np.nonzero(rest.any(1))[0], np.nonzero(rest.any(0))[0]
+            box = Box((int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1))
+            said = self._valid(rest[box.slices], prefix)
+            place = _lift(box.shift(origin), prefix)
+            found.append(SupportExample(volume, normalization, place, said, False))
+        return found
 
     def painted_counts(self) -> np.ndarray:
         """Return the number of labelled pixels of each class, shape ``(n_classes,)``."""
@@ -178,42 +231,6 @@ class SupportSet:
                 expected="Expected whole numbers: 0 = not said, 1..n = classes.",
             )
 
-    def _plane_examples(
-        self,
-        volume: Volume,
-        normalization: Normalization,
-        prefix: tuple[int, ...],
-        plane: np.ndarray,
-        finished: list[Box],
-    ) -> list[SupportExample]:
-        found = []
-        rest = plane
-        for box in finished:
-            if box.size:
-                labels = self._completed(plane[box.slices], prefix)
-                found.append(self._example(volume, normalization, prefix, box, labels, True))
-                rest = rest.copy()
-                rest[box.slices] = 0
-        if rest.any():
-            rows, columns = np.nonzero(rest.any(1))[0], np.nonzero(rest.any(0))[0]
-            box = Box((rows[0], columns[0]), (rows[-1] + 1, columns[-1] + 1))
-            labels = self._valid(rest[box.slices], prefix)
-            found.append(self._example(volume, normalization, prefix, box, labels, False))
-        return found
-
-    @staticmethod
-    def _example(
-        volume: Volume,
-        normalization: Normalization,
-        prefix: tuple[int, ...],
-        box: Box,
-        labels: np.ndarray,
-        complete: bool,
-    ) -> SupportExample:
-        start = (*prefix, *(int(i) for i in box.start))
-        stop = (*(i + 1 for i in prefix), *(int(i) for i in box.stop))
-        return SupportExample(volume, normalization, Box(start, stop), labels, complete)
-
     def _completed(self, labels: np.ndarray, prefix: tuple[int, ...]) -> np.ndarray:
         labels = self._valid(labels, prefix)
         if not labels.all():
@@ -235,6 +252,38 @@ class SupportSet:
                 f"{list(self.classes)}.",
             )
         return labels.astype(np.uint16)
+
+
+def _check_patch(
+    volume: Volume, prefix: tuple[int, ...], origin: tuple[int, int], labels: np.ndarray
+) -> None:
+    start, stop = (*prefix, *origin), (i + 1 for i in prefix)
+    box = Box(start, (*stop, origin[0] + labels.shape[0], origin[1] + labels.shape[1]))
+    whole = Box.of_shape(volume.label_shape)
+    if len(start) != len(whole.start) or box.intersect(whole) != box:
+        raise InputError(
+            f"Labels at {box.start} to {box.stop} do not lie on {volume.name!r}, whose labels "
+            f"have the shape {volume.label_shape}."
+        )
+
+
+def _padded(
+    labels: np.ndarray, origin: tuple[int, int], boxes: Sequence[Box]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return labels enlarged by 0 so that they cover some boxes, and their new origin."""
+    patch = Box(origin, (origin[0] + labels.shape[0], origin[1] + labels.shape[1]))
+    parts = [*boxes, patch] if labels.size else boxes
+    start = (min(box.start[0] for box in parts), min(box.start[1] for box in parts))
+    stop = (max(box.stop[0] for box in parts), max(box.stop[1] for box in parts))
+    padded = np.zeros(Box(start, stop).shape, dtype=labels.dtype)
+    if labels.size:
+        padded[patch.shift((-start[0], -start[1])).slices] = labels
+    return padded, start
+
+
+def _lift(box: Box, prefix: tuple[int, ...]) -> Box:
+    """Return a Y, X box of a plane as a box in the label axes of its volume."""
+    return Box((*prefix, *box.start), (*(i + 1 for i in prefix), *box.stop))
 
 
 def _in_plane(box: Box, prefix: tuple[int, ...]) -> Box | None:
