@@ -1,0 +1,129 @@
+"""Merging a prediction into the final labels, without touching what is locked.
+
+What a person painted goes into the final labels as it was painted, whatever the prediction
+says. The work goes plane by plane and can stop after each. It knows arrays, not layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_regcon.errors import InputError
+from napari_regcon.session.history import BoxChange, Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from napari_regcon.session.locks import Locks
+    from napari_regcon.session.painted import PaintedPlanes, Prefix
+    from napari_regcon.types import LazyArray
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """Which part of a prediction is accepted.
+
+    Parameters
+    ----------
+    title : str
+        What to call it in the undo list.
+    planes : iterable of tuple of int
+        Which planes.
+    value : int or None
+        Only this class, where given.
+    mask : numpy.ndarray or None
+        Only where this ``(*label_shape)`` mask is set, where given.
+    """
+
+    title: str
+    planes: Iterable[Prefix]
+    value: int | None = None
+    mask: np.ndarray | None = None
+
+    def on_plane(self, prefix: Prefix, predicted: np.ndarray) -> np.ndarray:
+        """Return which pixels of a plane are meant, ``(Y, X)`` bool."""
+        wanted = predicted != 0 if self.value is None else predicted == self.value
+        return np.asarray(wanted if self.mask is None else wanted & self.mask[prefix])
+
+
+def accept(
+    prediction: LazyArray,
+    final: LazyArray,
+    painted: PaintedPlanes,
+    locks: Locks,
+    scope: Scope,
+) -> Generator[Prefix, None, Edit]:
+    """Write a prediction into the final labels.
+
+    Parameters
+    ----------
+    prediction : array
+        Label volume; 0 = not predicted, which changes nothing.
+    final : array
+        Label volume of the same shape, written in place.
+    painted : PaintedPlanes
+        What a person painted; written as it is, inside the scope's planes.
+    locks : Locks
+        What must not change.
+    scope : Scope
+        Which part.
+
+    Yields
+    ------
+    tuple of int
+        Each plane after it is done.
+
+    Returns
+    -------
+    Edit
+        What changed, as the value of the finished generator.
+    """
+    changes = []
+    for prefix in scope.planes:
+        predicted = np.asarray(prediction[prefix])
+        before = np.array(final[prefix])
+        after = before.copy()
+        wanted = scope.on_plane(prefix, predicted) & ~locks.locked(prefix, before)
+        np.copyto(after, predicted.astype(after.dtype, copy=False), where=wanted)
+        painted.patch(prefix).paint_on(after)
+        if not np.array_equal(before, after):
+            thick = (*(1 for _ in prefix), *before.shape)
+            origin = (*prefix, 0, 0)
+            changes.append(BoxChange.between(origin, before.reshape(thick), after.reshape(thick)))
+            final[prefix] = after  # type: ignore[index]
+        yield prefix
+    return Edit(scope.title, tuple(changes))
+
+
+def object_at(prediction: LazyArray, place: tuple[int, ...]) -> np.ndarray:
+    """Return the connected object of a prediction that covers a pixel.
+
+    Parameters
+    ----------
+    prediction : array
+        Label volume.
+    place : tuple of int
+        Index of a pixel.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, of the shape of the prediction.
+
+    Raises
+    ------
+    InputError
+        If nothing is predicted there.
+    """
+    from skimage.segmentation import flood
+
+    labels = np.asarray(prediction)
+    if not labels[place]:
+        raise InputError(
+            "Nothing is predicted at this place.",
+            next_step="Point at an object of the prediction.",
+        )
+    return np.asarray(flood(labels, place, connectivity=1))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from napari_regcon.engine.segmenter import run
+from napari_regcon.errors import InputError
+from napari_regcon.session.accept import Scope, accept, object_at
+from napari_regcon.session.history import BoxChange, Edit, History
+from napari_regcon.session.locks import Locks
+from napari_regcon.session.marks import CompleteMarks
+from napari_regcon.session.painted import PaintedPlanes
+
+SHAPE = (3, 12, 16)
+PLANES = [(z,) for z in range(3)]
+
+
+@pytest.fixture
+def prediction():
+    out = np.ones(SHAPE, dtype=np.uint8)
+    out[:, 2:6, 2:6] = 2
+    out[:, 8:11, 9:14] = 2
+    return out
+
+
+@pytest.fixture
+def painted():
+    planes = PaintedPlanes(CompleteMarks(SHAPE))
+    stroke = np.zeros(SHAPE[1:], dtype=np.uint8)
+    stroke[3, 1:9] = 3
+    planes.update((1,), stroke)
+    return planes
+
+
+def test_accepting_everything_keeps_what_a_person_painted(prediction, painted):
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    run(accept(prediction, final, painted, Locks(), Scope("all", PLANES)))
+    assert (final[1, 3, 1:9] == 3).all()
+    untouched = np.ones(SHAPE, dtype=bool)
+    untouched[1, 3, 1:9] = False
+    assert np.array_equal(final[untouched], prediction[untouched])
+
+
+def test_pixels_without_a_prediction_stay(prediction, painted):
+    prediction[0] = 0
+    final = np.full(SHAPE, 9, dtype=np.uint8)
+    run(accept(prediction, final, painted, Locks(), Scope("all", PLANES)))
+    assert (final[0] == 9).all()
+    assert (final[2] == prediction[2]).all()
+
+
+def test_one_class_one_slice_one_object(prediction, painted):
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    run(accept(prediction, final, painted, Locks(), Scope("class", [(0,)], value=2)))
+    assert np.array_equal(final[0], np.where(prediction[0] == 2, 2, 0))
+    assert not final[1:].any()
+
+    final[:] = 0
+    mask = object_at(prediction, (2, 4, 4))
+    assert mask.sum() == 3 * 16
+    run(accept(prediction, final, painted, Locks(), Scope("object", [(2,)], mask=mask)))
+    assert np.count_nonzero(final) == 16
+
+
+def test_pointing_at_nothing_is_refused(prediction):
+    prediction[0] = 0
+    with pytest.raises(InputError, match="Nothing is predicted"):
+        object_at(prediction, (0, 1, 1))
+
+
+def test_locks_hold(prediction):
+    painted = PaintedPlanes(CompleteMarks(SHAPE))
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    final[0, 0, :] = 5
+    final[1] = 4
+    locks = Locks()
+    locks.classes.add(5)
+    locks.slices.add((1,))
+    locks.lock_pixels((2,), (2, 3), np.ones((2, 2), dtype=bool))
+    locks.lock_pixels((2,), (0, 10), np.eye(3, dtype=bool))
+    run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    assert (final[0, 0] == 5).all()
+    assert (final[1] == 4).all()
+    locked = np.zeros(SHAPE[1:], dtype=bool)
+    locked[2:4, 3:5] = True
+    locked[[0, 1, 2], [10, 11, 12]] = True
+    assert np.array_equal(final[2] == 0, locked)
+    assert locks.n_pixel_planes == 1
+
+    locks.unlock_pixels((2,))
+    run(accept(prediction, final, painted, locks, Scope("all", [(2,)])))
+    assert np.array_equal(final[2], prediction[2])
+    locks.clear()
+    run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    assert np.array_equal(final, prediction)
+
+
+volumes = arrays(np.uint8, (2, 5, 6), elements=st.integers(0, 3))
+
+
+@given(volumes, volumes)
+def test_every_accept_can_be_undone_and_done_again(prediction, start):
+    painted = PaintedPlanes(CompleteMarks(start.shape))
+    final = start.copy()
+    edit = run(accept(prediction, final, painted, Locks(), Scope("all", [(0,), (1,)])))
+    accepted = final.copy()
+    history = History()
+    history.push(edit)
+    list(history.undo().apply(final, forward=False))
+    assert np.array_equal(final, start)
+    list(history.redo().apply(final, forward=True))
+    assert np.array_equal(final, accepted)
+
+
+def _edit(seed):
+    rng = np.random.default_rng(seed)
+    before = np.zeros((1, 64, 64), dtype=np.uint8)
+    after = rng.integers(1, 9, before.shape, dtype=np.uint8)
+    return Edit(f"edit {seed}", (BoxChange.between((seed, 0, 0), before, after),))
+
+
+def test_history_forgets_the_oldest_first():
+    size = _edit(0).nbytes
+    history = History(max_bytes=int(3.5 * size))
+    for seed in range(10):
+        assert history.push(_edit(seed))
+        assert history.nbytes <= 3.5 * size
+    assert history.next_undo.title == "edit 9"
+    undone = [history.undo().title for _ in range(3)]
+    assert undone == ["edit 9", "edit 8", "edit 7"]
+    assert history.undo() is None
+    assert history.redo().title == "edit 7"
+    assert history.next_redo.title == "edit 8"
+    history.push(_edit(11))
+    assert history.redo() is None
+    history.clear()
+    assert history.next_undo is None
+
+
+def test_an_edit_too_large_to_keep_is_told():
+    history = History(max_bytes=10)
+    assert not history.push(_edit(1))
+    assert history.undo() is None
+
+
+def test_only_the_changed_box_is_kept():
+    before = np.zeros((4, 40, 50), dtype=np.uint8)
+    after = before.copy()
+    after[2, 10:12, 20:25] = 3
+    change = BoxChange.between((0, 0, 0), before, after)
+    assert change.box.start == (2, 10, 20)
+    assert change.box.stop == (3, 12, 25)
