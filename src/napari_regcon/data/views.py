@@ -7,7 +7,7 @@ its halo has the same shape everywhere. A view does not know what is computed fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,15 @@ class ImageView:
         Index in front of the spatial axes, one of ``volume.prefixes(spatial_ndim)``.
     spatial_ndim : int
         2 for a plane, 3 for a stack.
+    held : tuple of (Box, numpy.ndarray), optional
+        A part whose raw pixels are in memory, see :meth:`hold`.
     """
 
     volume: Volume
     normalization: Normalization
     prefix: tuple[int, ...]
     spatial_ndim: int
+    held: tuple[Box, np.ndarray] | None = None
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -54,6 +57,28 @@ class ImageView:
     def key(self) -> tuple[object, ...]:
         """Identifies the pixels of this view within one process, for caches."""
         return (id(self.volume.data), self.normalization, self.prefix, self.spatial_ndim)
+
+    def hold(self, box: Box) -> ImageView:
+        """Return the same view with the raw pixels of a box read into memory.
+
+        Many small reads inside the box then cost one read of the source, which matters where
+        the source is compressed. Pixels outside are read as before.
+
+        Parameters
+        ----------
+        box : Box
+            Spatial box; the part outside the view is left out.
+        """
+        inner = box.intersect(self.box)
+        raw = np.asarray(self.volume.data[(*self.prefix, *inner.slices)])
+        return replace(self, held=(inner, raw))
+
+    def _raw(self, box: Box) -> np.ndarray:
+        """Return the raw pixels of a box inside the view."""
+        if self.held is not None and self.held[0].intersect(box) == box:
+            offset = tuple(-i for i in self.held[0].start)
+            return self.held[1][box.shift(offset).slices]
+        return np.asarray(self.volume.data[(*self.prefix, *box.slices)])
 
     def read(self, box: Box, halo: tuple[int, ...] | None = None) -> np.ndarray:
         """Read a box grown by a halo, mirrored at the borders of the view.
@@ -76,7 +101,7 @@ class ImageView:
             for a, b, n in zip(wanted.start, wanted.stop, self.shape, strict=True)
         ]
         inner = Box(tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices))
-        raw = np.asarray(self.volume.data[(*self.prefix, *inner.slices)])
+        raw = self._raw(inner)
         values = self.normalization(raw, channels_last=self.volume.has_channels)
         values = np.moveaxis(values, -1, 0) if self.volume.has_channels else values[None]
         for axis, (index, start) in enumerate(zip(indices, inner.start, strict=True), start=1):

@@ -152,17 +152,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in text for sign in _MEMORY_SIGNS)
 
 
-def free_memory(device: Device | torch.device) -> None:
-    """Give memory that torch holds in reserve back to the device.
+def free_memory(device: Device | torch.device | None = None) -> None:
+    """Give memory that torch holds in reserve back to the GPU.
 
     Parameters
     ----------
-    device : Device or torch.device
-        Whose memory.
+    device : Device or torch.device, optional
+        Whose memory; that of every GPU in use where not given.
     """
     gc.collect()
-    kind = device.torch_device.type if isinstance(device, Device) else device.type
-    if kind == "cuda":
+    place = device.torch_device if isinstance(device, Device) else device
+    if torch.cuda.is_available() and (place is None or place.type == "cuda"):
         torch.cuda.empty_cache()
-    elif kind == "mps":
+    if torch.backends.mps.is_available() and (place is None or place.type == "mps"):
         torch.mps.empty_cache()

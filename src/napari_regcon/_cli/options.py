@@ -1,0 +1,112 @@
+"""Command-line options made from the configuration classes of the methods.
+
+A parameter is described once, in :mod:`napari_regcon.config`; here it becomes an option with
+the same name, help and range. Nothing here knows what a method does.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from napari_regcon.config import DEVICES, Parameter, parameters
+from napari_regcon.engine.registry import METHODS
+from napari_regcon.errors import InputError
+
+PANEL = "Parameters of the methods"
+
+
+def with_method_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each parameter of each method.
+
+    Parameters
+    ----------
+    command : callable
+        Takes a keyword argument ``parameters``: the values the user gave, by name.
+
+    Returns
+    -------
+    callable
+        The same command, with the options in its signature in place of ``parameters``.
+    """
+    described: dict[str, list[tuple[str, Parameter]]] = {}
+    for method, config in METHODS.items():
+        for item in parameters(config):
+            described.setdefault(item.name, []).append((method, item))
+
+    @functools.wraps(command)
+    def with_parameters(**values: Any) -> None:
+        given = {name: values.pop(name) for name in described}
+        command(**values, parameters={k: v for k, v in given.items() if v is not None})
+
+    signature = inspect.signature(command)
+    kept = [p for p in signature.parameters.values() if p.name != "parameters"]
+    added = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(name, owners)
+        )
+        for name, owners in described.items()
+    ]
+    kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept]
+    with_parameters.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*kept, *added]
+    )
+    with_parameters.__annotations__ = {p.name: p.annotation for p in (*kept, *added)}
+    return with_parameters
+
+
+def _annotation(name: str, owners: list[tuple[str, Parameter]]) -> Any:
+    lines = [f"{item.help} {_facts(method, item)}" for method, item in owners]
+    if len({item.help for _, item in owners}) == 1:
+        lines = [owners[0][1].help, *(_facts(method, item) for method, item in owners)]
+    option = typer.Option(
+        f"--{name.replace('_', '-')}",
+        help=" ".join(lines),
+        rich_help_panel=PANEL,
+        show_default=False,
+    )
+    return Annotated[type(owners[0][1].default) | None, option]
+
+
+def _facts(method: str, item: Parameter) -> str:
+    parts = [f"default {item.default}"]
+    if item.choices:
+        parts.append("one of " + ", ".join(str(choice) for choice in item.choices))
+    if item.minimum is not None and item.maximum is not None:
+        parts.append(f"{item.minimum} to {item.maximum}")
+    return f"({method}: {', '.join(parts)})"
+
+
+def check_method(method: str, given: dict[str, Any]) -> None:
+    """Check that a method exists and has the parameters given for it.
+
+    Raises
+    ------
+    InputError
+        Names the methods, or the methods that have the parameter.
+    """
+    if method not in METHODS:
+        raise InputError(
+            f"There is no method {method!r}.", expected=f"Expected one of {', '.join(METHODS)}."
+        )
+    allowed = {item.name for item in parameters(METHODS[method])}
+    for name in given:
+        if name not in allowed:
+            owners = [m for m, c in METHODS.items() if name in {p.name for p in parameters(c)}]
+            raise InputError(
+                f"--{name.replace('_', '-')} is not a parameter of the method {method!r}.",
+                expected=f"It belongs to {', '.join(owners)}.",
+            )
+
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help=f"What to compute on: {', '.join(DEVICES)}. auto takes the fastest that works.",
+        metavar="|".join(DEVICES),
+    ),
+]
+"""The option of every command that computes."""
