@@ -47,7 +47,11 @@ class SharedBuffer:
 
     def __init__(self, segment: SharedMemory, handle: SharedArray, *, owner: bool) -> None:
         self.handle = handle
-        self.array: np.ndarray = np.ndarray(handle.shape, handle.dtype, buffer=segment.buf)
+        if min(handle.shape, default=0) < 0:
+            raise ValueError("negative dimensions")
+        # frombuffer keeps the memory mapped for as long as views of it live; ndarray does not.
+        flat = np.frombuffer(segment.buf, handle.dtype, count=math.prod(handle.shape))
+        self.array: np.ndarray = flat.reshape(handle.shape)
         self._segment: SharedMemory | None = segment
         self._owner = owner
 

@@ -1,0 +1,170 @@
+"""What the engine does next: requests in, events out, one step of work at a time.
+
+What is on screen comes first: a preview runs while whole-volume work waits between two of its
+steps, and a newer preview of an image makes the older one void. Nothing here knows how
+requests arrive.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from napari_regcon.errors import RegconError
+from napari_regcon.worker import jobs
+from napari_regcon.worker.images import OpenImages
+from napari_regcon.worker.model import Model
+from napari_regcon.worker.protocol import (
+    Cancel,
+    ClearCache,
+    CloseImage,
+    Configure,
+    EngineEvent,
+    EngineReady,
+    JobDone,
+    JobFailed,
+    OpenImage,
+    Paint,
+    Preview,
+    Request,
+    SegmentVolume,
+    SetClasses,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+
+@dataclass(eq=False)
+class _Running:
+    request: Preview | SegmentVolume
+    steps: Generator[None, None, None]
+    begin: float = field(default_factory=time.perf_counter)
+
+
+class EngineLoop:
+    """The state of the engine and the work it has to do.
+
+    Parameters
+    ----------
+    emit : callable
+        Receives the events.
+    """
+
+    def __init__(self, emit: Callable[[EngineEvent], None]) -> None:
+        self._emit = emit
+        self._images = OpenImages()
+        self._model = Model()
+        self._is_configured = False
+        self._jobs: list[_Running] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is work to be done."""
+        return bool(self._jobs)
+
+    def take(self, request: Request) -> None:
+        """Take a request in; what goes wrong is told as an event."""
+        if not (self._is_configured or isinstance(request, Configure)):
+            self.take(Configure())
+        try:
+            self._apply(request)
+        except Exception as error:  # noqa: BLE001 - told to the user, and the engine goes on
+            self._emit(_failure(getattr(request, "generation", None), error))
+
+    def step(self) -> None:
+        """Do one step of the most urgent work."""
+        # The newest preview is what the user looks at; volumes are done in turn.
+        previews = [job for job in self._jobs if isinstance(job.request, Preview)]
+        job = previews[-1] if previews else self._jobs[0]
+        try:
+            next(job.steps)
+        except StopIteration:
+            self._jobs.remove(job)
+        except Exception as error:  # noqa: BLE001 - told to the user, and the engine goes on
+            self._jobs.remove(job)
+            self._emit(_failure(job.request.generation, error))
+
+    def close(self) -> None:
+        """Stop all work, so that files are left in order."""
+        while self._jobs:
+            self._stop(self._jobs[0])
+
+    def _apply(self, request: Request) -> None:
+        match request:
+            case Configure():
+                self._configure(request)
+            case OpenImage():
+                self._close(request.image_id)
+                self._images.open(request)
+            case CloseImage():
+                self._close(request.image_id)
+            case Paint():
+                self._images.paint(request.image_id, request.planes)
+            case SetClasses():
+                self._images.set_classes(request.classes)
+            case Preview() | SegmentVolume():
+                self._begin(request)
+            case Cancel():
+                for job in [j for j in self._jobs if j.request.generation == request.generation]:
+                    self._stop(job)
+            case ClearCache():
+                self._model.clear_cache()
+            case _:
+                _refuse(request)
+
+    def _configure(self, request: Configure) -> None:
+        self._is_configured = True
+        device = self._model.configure(request)
+        self._emit(EngineReady(device.label, device.reason, os.getpid()))
+
+    def _begin(self, request: Preview | SegmentVolume) -> None:
+        image = self._images[request.image_id]
+        # What is painted now counts, even if more is painted before the work begins.
+        fit = self._model.fit(self._images.support(), self._images.version)
+        if isinstance(request, Preview):
+            for job in self._jobs_on(request.image_id):
+                if isinstance(job.request, Preview):
+                    self._stop(job)
+            steps = jobs.preview(request, image, fit, self._emit)
+        else:
+            steps = jobs.segment(request, image, fit, self._emit)
+        self._jobs.append(_Running(request, steps))
+
+    def _close(self, image_id: str) -> None:
+        for job in self._jobs_on(image_id):
+            self._stop(job)
+        self._model.forget()
+        self._images.close(image_id)
+
+    def _jobs_on(self, image_id: str) -> list[_Running]:
+        return [job for job in self._jobs if job.request.image_id == image_id]
+
+    def _stop(self, job: _Running) -> None:
+        self._jobs.remove(job)
+        job.steps.close()
+        elapsed = time.perf_counter() - job.begin
+        self._emit(JobDone(job.request.generation, cancelled=True, elapsed_s=elapsed))
+
+
+def _failure(generation: int | None, error: Exception) -> JobFailed:
+    if isinstance(error, RegconError):
+        return JobFailed(generation, str(error))
+    if isinstance(error, MemoryError):
+        return JobFailed(
+            generation, "The memory of this computer is full. Close other images or programs."
+        )
+    details = "".join(traceback.format_exception(error))
+    return JobFailed(
+        generation,
+        f"Something went wrong inside the engine ({type(error).__name__}: {error}). This is a "
+        "mistake of the program, please report it; painting and other work can go on.",
+        details,
+    )
+
+
+def _refuse(request: object) -> NoReturn:
+    raise TypeError(f"a request of type {type(request).__name__} is not known")

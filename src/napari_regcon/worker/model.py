@@ -1,0 +1,85 @@
+"""The segmenter that is chosen in the engine, and the predictor it last made.
+
+A predictor is made again only if what is painted, or the choice, has changed. Nothing here
+knows what a predictor is used for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_regcon.engine import registry
+from napari_regcon.errors import EngineError, RegconError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_regcon.data.support import SupportSet
+    from napari_regcon.engine.device import Device
+    from napari_regcon.engine.segmenter import Predictor, Segmenter
+    from napari_regcon.worker.protocol import Configure
+
+
+class Model:
+    """A segmenter as configured by the window."""
+
+    def __init__(self) -> None:
+        self._segmenter: Segmenter | None = None
+        self._problem: RegconError = EngineError("No method was chosen.")
+        self._fitted: tuple[int, Predictor] | None = None
+
+    def configure(self, request: Configure) -> Device:
+        """Load the segmenter that is asked for.
+
+        Raises
+        ------
+        RegconError
+            If it cannot be had; :meth:`fit` raises the same until another is asked for.
+        """
+        from napari_regcon.engine.device import choose_device
+
+        self._segmenter = self._fitted = None
+        self._problem = EngineError(f"The method {request.method!r} could not be loaded.")
+        try:
+            device = choose_device(request.device)
+            self._segmenter = registry.load_segmenter(
+                request.method,
+                weights=request.weights,
+                device=request.device,
+                **dict(request.parameters),
+            )
+        except RegconError as error:
+            self._problem = error
+            raise
+        return device
+
+    def fit(self, support: SupportSet, version: int) -> Generator[None, None, Predictor]:
+        """Return the predictor for a support set, yielding wherever that can be stopped.
+
+        Parameters
+        ----------
+        support : SupportSet
+            What is painted.
+        version : int
+            Of the support set: another one makes the predictor anew.
+
+        Raises
+        ------
+        RegconError
+            If there is no segmenter, or the support set cannot be used.
+        """
+        segmenter = self._segmenter
+        if segmenter is None:
+            raise self._problem
+        if self._fitted is None or self._fitted[0] != version:
+            predictor = yield from segmenter.fit_in_steps(support)
+            # While this one waited, a later one may have been made, or all been configured anew.
+            is_latest = self._fitted is None or self._fitted[0] < version
+            if segmenter is self._segmenter and is_latest:
+                self._fitted = (version, predictor)
+            return predictor
+        return self._fitted[1]
+
+    def forget(self) -> None:
+        """Let go of the predictor and of the images it may hold."""
+        self._fitted = None
