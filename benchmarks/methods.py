@@ -1,0 +1,252 @@
+"""What is compared: our segmenters and what users would pick instead.
+
+Every method gets the same labels and returns class indices for a plane (0 = background). A rival
+that is a real package is called through its own interface, never imitated.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib.util
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from skimage.feature import multiscale_basic_features
+from sklearn.ensemble import RandomForestClassifier
+
+from napari_regcon.data.support import SupportSet
+from napari_regcon.data.views import ImageView
+from napari_regcon.engine.registry import load_segmenter
+from napari_regcon.engine.segmenter import Predictor, run
+from napari_regcon.types import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.datasets import Dataset, Unit
+
+
+@dataclass(eq=False)
+class Painted:
+    """Labels painted so far: per plane, 0 = not said, i + 1 = class i.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where they were painted.
+    planes : dict
+        From unit to ``(Y, X)`` uint8 labels.
+    complete : bool
+        Whether every painted plane is finished.
+    """
+
+    dataset: Dataset
+    planes: dict[Unit, np.ndarray] = field(default_factory=dict)
+    complete: bool = False
+
+    def add(self, unit: Unit, mask: np.ndarray, class_index: int) -> None:
+        """Paint a mask with a class."""
+        plane = self.planes.setdefault(unit, np.zeros(mask.shape, np.uint8))
+        plane[mask] = class_index + 1
+
+    def copy(self) -> Painted:
+        """Return an independent copy."""
+        planes = {unit: plane.copy() for unit, plane in self.planes.items()}
+        return Painted(self.dataset, planes, self.complete)
+
+
+class Method(abc.ABC):
+    """A way to segment planes from painted labels."""
+
+    name: str
+
+    @abc.abstractmethod
+    def fit(self, painted: Painted, seed: int) -> None:
+        """Learn from what is painted."""
+
+    @abc.abstractmethod
+    def predict(self, dataset: Dataset, unit: Unit) -> np.ndarray:
+        """Return class indices ``(Y, X)`` of a plane, 0 = background."""
+
+
+class Ours(Method):
+    """A segmenter of this package, used through the public interface."""
+
+    def __init__(self, name: str, method: str, **parameters: Any) -> None:
+        self.name = name
+        self._method = method
+        self._parameters = parameters
+        self._predictor: Predictor | None = None
+
+    def fit(self, painted: Painted, seed: int) -> None:
+        """Fit the segmenter on a support set made of the painted planes."""
+        dataset = painted.dataset
+        support = SupportSet(dataset.classes)
+        for index, image in enumerate(dataset.images):
+            labels = np.zeros(image.volume.label_shape, np.uint8)
+            for unit, plane in painted.planes.items():
+                if unit.image == index:
+                    labels[unit.prefix] = plane
+            if labels.any():
+                support.add(
+                    image.volume,
+                    labels,
+                    complete=painted.complete,
+                    normalization=image.normalization,
+                )
+        segmenter = load_segmenter(self._method, seed=seed, **self._parameters)
+        self._predictor = segmenter.fit(support)
+
+    def predict(self, dataset: Dataset, unit: Unit) -> np.ndarray:
+        """Predict one plane, as the live preview does."""
+        assert self._predictor is not None
+        image = dataset.images[unit.image]
+        ndim = self._predictor.spatial_ndim
+        n_outer = len(image.volume.label_shape) - ndim
+        view = ImageView(image.volume, image.normalization, unit.prefix[:n_outer], ndim)
+        inner = unit.prefix[n_outer:]
+        shape = view.shape[-2:]
+        box = Box((*inner, 0, 0), (*(i + 1 for i in inner), *shape))
+        probabilities = run(self._predictor.predict_box(view, box))
+        return probabilities.argmax(0).reshape(shape)
+
+
+class Recipe(Method):
+    """A feature image per plane and a classifier from scikit-learn."""
+
+    def __init__(
+        self,
+        name: str,
+        features: Callable[[np.ndarray], np.ndarray],
+        classifier: Callable[[int], Any],
+    ) -> None:
+        self.name = name
+        self._features = features
+        self._make = classifier
+        self._classifier: Any = None
+        self._cache: dict[tuple[int, Unit], np.ndarray] = {}
+
+    def _feature_plane(self, dataset: Dataset, unit: Unit) -> np.ndarray:
+        return self._features(_normalised(dataset, unit))
+
+    def fit(self, painted: Painted, seed: int) -> None:
+        """Fit the classifier on the features of the painted pixels."""
+        rows, targets = [], []
+        for unit, plane in painted.planes.items():
+            key = (id(painted.dataset), unit)
+            if key not in self._cache:
+                self._cache[key] = self._feature_plane(painted.dataset, unit)
+            mask = plane > 0
+            rows.append(self._cache[key][mask])
+            targets.append(plane[mask] - 1)
+        self._classifier = self._make(seed).fit(np.concatenate(rows), np.concatenate(targets))
+
+    def predict(self, dataset: Dataset, unit: Unit) -> np.ndarray:
+        """Predict the class of every pixel."""
+        features = self._cache.get((id(dataset), unit))
+        if features is None:
+            features = self._feature_plane(dataset, unit)
+        flat = self._classifier.predict(features.reshape(-1, features.shape[-1]))
+        return flat.reshape(features.shape[:2]).astype(np.uint8)
+
+
+class Convpaint(Method):
+    """napari-convpaint through its own interface, where it imports."""
+
+    def __init__(self, alias: str = "vgg") -> None:
+        self.name = f"convpaint-{alias}"
+        self._alias = alias
+        self._model: Any = None
+
+    @staticmethod
+    def available() -> bool:
+        """Whether the package is installed."""
+        return importlib.util.find_spec("napari_convpaint") is not None
+
+    def fit(self, painted: Painted, seed: int) -> None:
+        """Train convpaint's classifier on all painted planes."""
+        from napari_convpaint.convpaint_model import ConvpaintModel
+
+        self._model = ConvpaintModel(self._alias)
+        images = [_normalised(painted.dataset, unit) for unit in painted.planes]
+        images = [np.moveaxis(i, -1, 0) if i.ndim == 3 else i for i in images]
+        self._model.train(images, list(painted.planes.values()))
+
+    def predict(self, dataset: Dataset, unit: Unit) -> np.ndarray:
+        """Segment a plane."""
+        image = _normalised(dataset, unit)
+        image = np.moveaxis(image, -1, 0) if image.ndim == 3 else image
+        return np.asarray(self._model.segment(image)).astype(np.uint8) - 1
+
+
+def _normalised(dataset: Dataset, unit: Unit) -> np.ndarray:
+    """Return the plane, ``(Y, X)`` or ``(Y, X, C)``, mapped to about [0, 1]."""
+    image = dataset.images[unit.image]
+    raw = np.asarray(image.volume.data[unit.prefix])
+    return image.normalization(raw, channels_last=image.volume.has_channels)
+
+
+def skimage_features(image: np.ndarray) -> np.ndarray:
+    """Return scikit-image's multiscale features: 20 for a grey image, ``(Y, X, F)``."""
+    return multiscale_basic_features(
+        image,
+        intensity=True,
+        edges=True,
+        texture=True,
+        sigma_min=1,
+        sigma_max=16,
+        channel_axis=-1 if image.ndim == 3 else None,
+    )
+
+
+def random_forest(seed: int) -> RandomForestClassifier:
+    """Return the forest of ilastik's and Labkit's recipe: 100 trees, balanced classes."""
+    return RandomForestClassifier(100, n_jobs=2, random_state=seed, class_weight="balanced")
+
+
+class NearestPrototype:
+    """The class whose mean standardised feature vector is nearest by cosine."""
+
+    def fit(self, features: np.ndarray, targets: np.ndarray) -> NearestPrototype:
+        """Average the painted pixels of each class."""
+        self._centre, self._spread = features.mean(0), features.std(0) + 1e-6
+        scaled = (features - self._centre) / self._spread
+        self._classes = np.unique(targets)
+        means = np.stack([scaled[targets == c].mean(0) for c in self._classes])
+        self._prototypes = means / np.linalg.norm(means, axis=1, keepdims=True)
+        return self
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Return the nearest class of each pixel."""
+        scores = ((features - self._centre) / self._spread) @ self._prototypes.T
+        return self._classes[scores.argmax(1)]
+
+
+def available_methods() -> dict[str, Callable[[], Method]]:
+    """Return every method that can run here, by name."""
+    from benchmarks.unet import UNetFromScratch
+
+    methods: dict[str, Callable[[], Method]] = {
+        "pixel-head": lambda: Ours("pixel-head", "pixel-head"),
+        "rf-skimage": lambda: Recipe("rf-skimage", skimage_features, random_forest),
+        "prototype": lambda: Recipe("prototype", skimage_features, lambda _: NearestPrototype()),
+        "unet-scratch": UNetFromScratch,
+    }
+    if Convpaint.available():
+        methods["convpaint-vgg"] = Convpaint
+    return methods
+
+
+@dataclass
+class Timer:
+    """Seconds spent inside ``with`` blocks."""
+
+    seconds: float = 0.0
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._start

@@ -1,0 +1,184 @@
+"""Dice against the amount of painting, for our methods and their rivals, side by side.
+
+``python -m benchmarks.quality --data DIR`` reads every folder under DIR that has a
+``dataset.toml``. Finished parts are kept beside the output, so an interrupted run goes on where
+it stopped; the same command gives the same figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import report
+from benchmarks.datasets import Dataset, load_dataset
+from benchmarks.environment import code_version, environment
+from benchmarks.methods import Method, available_methods
+from benchmarks.protocols import (
+    Score,
+    Stroke,
+    score_supervised,
+    simulate_strokes,
+    slices_protocol,
+    strokes_protocol,
+)
+from benchmarks.store import Store
+from napari_regcon.data.corpus import corpus_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+REFERENCE = "rf-skimage"
+CEILING = "ceiling"
+BUDGETS = {"strokes": (6, 10, 20, 50), "slices": (1, 2, 4, 8, 16)}
+FAST_BUDGETS = {"strokes": (6, 20), "slices": (1, 4)}
+FAST_CROP_PX = 384
+FAST_TEST_PLANES = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark from the command line."""
+    options = _parse(arguments)
+    methods = available_methods()
+    unknown = set(options.methods or ()) - set(methods)
+    if unknown:
+        sys.exit(f"Unknown or unavailable methods {sorted(unknown)}; there are {sorted(methods)}.")
+    chosen = {name: methods[name] for name in options.methods or methods}
+    folders = _folders(options.data, options.dataset)
+    store = Store(options.out.with_suffix(".partial.jsonl"), code_version())
+    for folder in folders:
+        dataset = load_dataset(
+            folder, boundary=options.boundary, crop_px=FAST_CROP_PX if options.fast else None
+        )
+        print(f"{dataset.name}: {len(dataset.train)} planes to paint, {len(dataset.test)} to test")
+        _measure(dataset, chosen, methods[REFERENCE], options, store)
+    records = report.summarise(
+        store.rows,
+        protocols=(options.budget, CEILING),
+        datasets=[folder.name for folder in folders],
+        methods=[*chosen, CEILING],
+    )
+    _write(options, records)
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="folder of data-set folders")
+    add("--dataset", nargs="+", help="names of folders; all where not given")
+    add("--methods", nargs="+", help="names of methods; all where not given")
+    add("--budget", choices=tuple(BUDGETS), default="strokes")
+    add("--repeats", type=int, default=3)
+    add("--out", type=Path, default=Path("benchmarks/results/quality.json"))
+    add("--boundary", action="store_true", help="a boundary class where labels are instances")
+    add("--test-planes", type=int, help="measure on at most this many planes, evenly spaced")
+    add(
+        "--ceiling-steps",
+        type=int,
+        default=1000,
+        help="steps of the U-Net trained on every training plane, the ceiling; 0: none",
+    )
+    add("--fast", action="store_true", help="one repeat, few budgets, cropped, no ceiling")
+    options = parser.parse_args(arguments)
+    if options.fast:
+        options.repeats = 1
+        options.ceiling_steps = 0
+        options.test_planes = options.test_planes or FAST_TEST_PLANES
+    options.budgets = (FAST_BUDGETS if options.fast else BUDGETS)[options.budget]
+    return options
+
+
+def _folders(data: Path, names: Sequence[str] | None) -> list[Path]:
+    found = {folder.name: folder for folder in corpus_folders(data)}
+    missing = set(names or ()) - set(found)
+    if missing:
+        sys.exit(f"No data set called {sorted(missing)} in {data}; there are {sorted(found)}.")
+    return [found[name] for name in names or found]
+
+
+def _measure(
+    dataset: Dataset,
+    chosen: dict[str, Callable[[], Method]],
+    reference: Callable[[], Method],
+    options: argparse.Namespace,
+    store: Store,
+) -> None:
+    """Measure every method that is not in the store yet."""
+    for repeat in range(options.repeats):
+        strokes: list[Stroke] = []
+        for name, make in chosen.items():
+            if store.has(_key(dataset, name, options, repeat)):
+                continue
+            if options.budget == "strokes" and not strokes:
+                n_strokes = max(options.budgets)
+                strokes = simulate_strokes(dataset, reference(), n_strokes=n_strokes, seed=repeat)
+            method = make()
+            settings = {"seed": repeat, "n_test": options.test_planes}
+            scores = (
+                strokes_protocol(dataset, method, strokes, options.budgets, **settings)
+                if options.budget == "strokes"
+                else slices_protocol(dataset, method, options.budgets, **settings)
+            )
+            store.add(_key(dataset, name, options, repeat), _rows(dataset, name, options, scores))
+            print(f"  {name}, repeat {repeat + 1}: {store.last_line()}", flush=True)
+    if options.ceiling_steps:
+        key = _key(dataset, f"{CEILING}-{options.ceiling_steps}", options, 0)
+        if not store.has(key):
+            best = score_supervised(dataset, options.ceiling_steps, options.test_planes)
+            options_ceiling = argparse.Namespace(budget=CEILING)
+            store.add(key, _rows(dataset, CEILING, options_ceiling, [(len(dataset.train), best)]))
+
+
+def _key(dataset: Dataset, method: str, options: argparse.Namespace, repeat: int) -> str:
+    size = "fast" if options.fast else "full"
+    classes = "-".join(dataset.classes)
+    parts = (dataset.name, classes, method, options.budget, size, options.test_planes, repeat)
+    return "/".join(map(str, parts))
+
+
+def _rows(
+    dataset: Dataset,
+    method: str,
+    options: argparse.Namespace,
+    scores: Iterable[tuple[int, Score]],
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "dataset": dataset.name,
+            "role": dataset.role,
+            "class": name,
+            "method": method,
+            "protocol": options.budget,
+            "budget": budget,
+            "dice": dice,
+            "fit_s": score.fit_s,
+            "predict_s": score.predict_s,
+        }
+        for budget, score in scores
+        for name, dice in score.dice.items()
+    ]
+
+
+def _write(options: argparse.Namespace, records: list[dict[str, Any]]) -> None:
+    settings = {
+        "protocol": options.budget,
+        "repeats": options.repeats,
+        "fast": options.fast,
+        "test_planes": options.test_planes,
+        "ceiling_steps": options.ceiling_steps,
+    }
+    result = {"environment": environment(), "settings": settings, "records": records}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print(report.table(records))
+    for path in report.curves(records, options.out.with_suffix("")):
+        print(f"wrote {path}")
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Finished parts of a long benchmark, one JSON line each, so that it can go on later."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Store:
+    """Rows of finished parts, kept in a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; made when the first part is added.
+    commit : str
+        Parts measured at another commit are measured again.
+    """
+
+    def __init__(self, path: Path, commit: str) -> None:
+        self._path = path
+        self._commit = commit
+        self._parts: dict[str, list[dict[str, Any]]] = {}
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                part = json.loads(line)
+                if part["commit"] == commit:
+                    self._parts[part["key"]] = part["rows"]
+
+    def has(self, key: str) -> bool:
+        """Whether a part is finished."""
+        return key in self._parts
+
+    def add(self, key: str, rows: list[dict[str, Any]]) -> None:
+        """Keep the rows of a finished part."""
+        self._parts[key] = rows
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            part = {"key": key, "commit": self._commit, "rows": rows}
+            file.write(json.dumps(part) + "\n")
+
+    def last_line(self) -> str:
+        """Return the rows of the newest part in short."""
+        rows = next(reversed(self._parts.values()), [])
+        return ", ".join(f"{r['class']} {r['budget']}: {r['dice']:.3f}" for r in rows)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of all finished parts."""
+        return [row for rows in self._parts.values() for row in rows]
