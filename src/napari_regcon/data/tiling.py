@@ -1,8 +1,8 @@
-"""Tile grids over a view, and the weights that blend overlapping tiles.
+"""A fixed grid of overlapping tiles over a view, and the weights that blend them.
 
-A grid is fixed by the shape of the view, the tile and the overlap alone. The last tile along an
-axis is moved back so that it ends at the border; a view smaller than a tile is one tile. This
-module does not know what is computed in a tile.
+The grid follows from the shape of the view, the shape of the tiles and their overlap alone, so
+whichever part of a view is asked for, the same tiles are computed. It does not know what is
+computed in a tile.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,21 +23,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Tiles that cover a shape.
+    """Tiles that cover a view.
+
+    Along an axis without overlap the tiles stand side by side and the last one is cut at the
+    border. Along an axis with overlap all tiles have the same length, and the last one is moved
+    back to end at the border. A tile longer than the view is as long as the view.
 
     Parameters
     ----------
     shape : tuple of int
-        Spatial shape to cover, all at least 1.
+        Spatial shape of the view.
     tile_shape : tuple of int
-        Shape of a tile; cut to ``shape`` where that is smaller.
+        Wanted length of a tile along each axis, at least 1.
     overlap : tuple of int
-        Pixels by which neighbours overlap, less than the tile.
+        Pixels that neighbouring tiles share, from 0 to ``tile_shape - 1``.
 
     Raises
     ------
     ValueError
-        If lengths differ, a side is not positive, or the overlap is not smaller than the tile.
+        If the three differ in length or a value is out of range.
     """
 
     shape: tuple[int, ...]
@@ -46,67 +51,78 @@ class TileGrid:
     def __post_init__(self) -> None:
         if not len(self.shape) == len(self.tile_shape) == len(self.overlap):
             raise ValueError(f"{self} mixes different numbers of axes")
-        for n, tile, overlap in zip(self.shape, self.tile_shape, self.overlap, strict=True):
-            if n < 1 or tile < 1 or not 0 <= overlap < tile:
-                raise ValueError(f"{self} is not a grid: need shape, tile >= 1, overlap < tile")
+        if not all(0 <= o < t for t, o in zip(self.tile_shape, self.overlap, strict=True)):
+            raise ValueError(f"{self} needs 0 <= overlap < tile along every axis")
+
+    @cached_property
+    def _spans(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """First pixel and one past the last of the tiles along each axis."""
+        lines = zip(self.shape, self.tile_shape, self.overlap, strict=True)
+        return tuple(tuple(_line(*line)) for line in lines)
 
     @property
     def n_tiles(self) -> int:
         """Number of tiles."""
-        return math.prod(len(self._starts(axis)) for axis in range(len(self.shape)))
+        return math.prod(len(spans) for spans in self._spans)
 
     def tiles(self) -> Iterator[Box]:
-        """Iterate over all tiles, last axis fastest."""
-        return self.touching(Box.of_shape(self.shape))
+        """Iterate over all tiles in the order of the axes, the last one fastest."""
+        return _boxes(self._spans)
 
     def touching(self, box: Box) -> Iterator[Box]:
-        """Iterate over the tiles that have a pixel in common with a box."""
-        axes = []
-        for axis, (a, b) in enumerate(zip(box.start, box.stop, strict=True)):
-            side = self._side(axis)
-            axes.append([s for s in self._starts(axis) if s < b and s + side > a])
-        for start in itertools.product(*axes):
-            stop = tuple(s + self._side(axis) for axis, s in enumerate(start))
-            yield Box(start, stop)
-
-    def _side(self, axis: int) -> int:
-        return min(self.tile_shape[axis], self.shape[axis])
-
-    def _starts(self, axis: int) -> list[int]:
-        n, side = self.shape[axis], self._side(axis)
-        step = self.tile_shape[axis] - self.overlap[axis]
-        starts = list(range(0, max(1, n - side + 1), step))
-        if starts[-1] + side < n:
-            starts.append(n - side)
-        return starts
+        """Iterate over the tiles that share at least one pixel with a box, in the same order."""
+        if not box.size:
+            return iter(())
+        return _boxes(
+            [(a, b) for a, b in spans if a < stop and b > start]
+            for spans, start, stop in zip(self._spans, box.start, box.stop, strict=True)
+        )
 
 
 def blend_weights(grid: TileGrid, tile: Box) -> np.ndarray:
-    """Return how much each pixel of a tile counts, falling smoothly towards its neighbours.
+    """Return how much each pixel of a tile counts where tiles overlap.
+
+    The weight rises as a squared sine over the overlap at every side that has a neighbour, so
+    that two regular neighbours add up to 1 and the seam is smooth. It is 1 at the borders of
+    the view.
 
     Parameters
     ----------
     grid : TileGrid
-        The grid the tile belongs to.
+        The grid.
     tile : Box
         One of its tiles.
 
     Returns
     -------
     numpy.ndarray
-        float32 of ``tile.shape``, in (0, 1]; 1 everywhere where the overlap is 0. Sides at the
-        border of the view do not fall.
+        float32 of ``tile.shape``, above 0 and at most 1; 1 everywhere without overlap.
     """
-    weights = np.ones(tile.shape, np.float32)
-    for axis, (a, b) in enumerate(zip(tile.start, tile.stop, strict=True)):
-        overlap = min(grid.overlap[axis], b - a)
-        ramp = np.ones(b - a, np.float32)
-        if overlap:
-            rise = np.sin(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2
-            rise = np.maximum(rise, 1e-3).astype(np.float32)
-            if a > 0:
-                ramp[:overlap] *= rise
-            if b < grid.shape[axis]:
-                ramp[-overlap:] *= rise[::-1]
-        weights *= ramp.reshape([-1 if i == axis else 1 for i in range(weights.ndim)])
+    weights = np.ones(tile.shape, dtype=np.float32)
+    for axis, (start, stop) in enumerate(zip(tile.start, tile.stop, strict=True)):
+        length, overlap = stop - start, grid.overlap[axis]
+        ramp = np.sin(0.5 * np.pi * (np.arange(overlap) + 0.5) / max(overlap, 1)) ** 2
+        line = np.ones(length)
+        if start > 0:
+            line[:overlap] *= ramp
+        if stop < grid.shape[axis]:
+            line[length - overlap :] *= ramp[::-1]
+        shape = [length if i == axis else 1 for i in range(weights.ndim)]
+        weights *= line.reshape(shape).astype(np.float32)
     return weights
+
+
+def _line(size: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """Iterate over the tiles along one axis."""
+    start = 0
+    while start + tile < size:
+        yield start, start + tile
+        start += tile - overlap
+    if size:
+        start = max(0, size - tile) if overlap else start
+        yield start, size
+
+
+def _boxes(spans: object) -> Iterator[Box]:
+    for part in itertools.product(*spans):  # type: ignore[misc]
+        yield Box(tuple(a for a, _ in part), tuple(b for _, b in part))
