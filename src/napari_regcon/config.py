@@ -180,3 +180,43 @@ class InContextConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Parameters of pre-training."""
+
+    steps: int = param(8000, "Steps", "Optimiser steps in all.", minimum=1)
+    episodes_per_step: int = param(
+        8, "Episodes a step", "Stroke episodes (two crops each) in a batch.", minimum=0
+    )
+    views_per_step: int = param(
+        8, "View pairs a step", "Pairs of views for the region losses in a batch.", minimum=0
+    )
+    learning_rate: float = param(2e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1)
+    average_decay: float = param(
+        0.998, "Averaging", "Decay of the moving average of the weights.", minimum=0, maximum=1
+    )
+    episode_weight: float = param(1.0, "Episodes", "Weight of the stroke episodes.", minimum=0)
+    grey_weight: float = param(0.5, "Grey", "Weight of the grey loss.", minimum=0)
+    semantic_weight: float = param(0.1, "Semantic", "Weight of the region contrast.", minimum=0)
+    usage_weight: float = param(0.2, "Usage", "Weight against unused regions.", minimum=0)
+    embedding: int = param(32, "Embedding", "Features per pixel.", minimum=4, maximum=256)
+    regions: int = param(8, "Regions", "Soft regions.", minimum=4, maximum=16)
+    width: int = param(16, "Width", "Channels at full resolution.", minimum=4, maximum=64)
+    levels: int = param(5, "Levels", "Resolutions of the network.", minimum=2, maximum=6)
+    checkpoint_every: int = param(200, "Checkpoint every", "Steps between checkpoints.", minimum=1)
+    seed: int = param(0, "Seed", "Same data and seed give the same weights.", minimum=0)
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each loss by name."""
+        return {
+            "episodes": self.episode_weight,
+            "grey": self.grey_weight,
+            "semantic": self.semantic_weight,
+            "usage": self.usage_weight,
+        }

@@ -1,0 +1,98 @@
+"""The USRegCon network: a compact U-Net with a dense embedding and a soft region head.
+
+After Lin et al. 2023 (doi 10.12122/j.issn.1673-4254.2023.05.18), who do not publish their
+backbone; the one here is our choice, small enough to answer while a person paints. Batch
+normalisation, folded at inference, keeps the result of a pixel independent of everything
+outside its receptive field. The network knows neither files nor losses.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class RegConNet(nn.Module):
+    """Dense embedding and soft regions of a grey image.
+
+    Parameters
+    ----------
+    embedding : int
+        Length of the embedding of a pixel.
+    regions : int
+        Number of soft regions K.
+    width : int
+        Channels at full resolution; doubled at every level.
+    levels : int
+        Resolutions, each half of the one before.
+    """
+
+    def __init__(
+        self, embedding: int = 32, regions: int = 8, width: int = 16, levels: int = 5
+    ) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(levels)]
+        self.stride: int = 2 ** (levels - 1)
+        self.down = nn.ModuleList(
+            _block(widths[level - 1] if level else 1, widths[level]) for level in range(levels)
+        )
+        self.up = nn.ModuleList(
+            _block(widths[level + 1] + widths[level], widths[level])
+            for level in reversed(range(levels - 1))
+        )
+        self.embed = nn.Conv2d(width, embedding, 1)
+        self.assign = nn.Conv2d(embedding, regions, 1)
+        # The cosine lies in [-1, 1], so a partition can only become hard if it is scaled.
+        self.sharpness = 8.0
+        self.project = nn.Sequential(
+            nn.Linear(embedding, 2 * embedding), nn.ReLU(), nn.Linear(2 * embedding, 2 * embedding)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the dense embedding.
+
+        Parameters
+        ----------
+        image : Tensor
+            ``(B, 1, H, W)``, about [0, 1]; H and W multiples of ``stride``.
+
+        Returns
+        -------
+        Tensor
+            ``(B, embedding, H, W)``, of length 1 at every pixel.
+        """
+        skips: list[Tensor] = []
+        x = image
+        for level, block in enumerate(self.down):
+            x = block(functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
+            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skip], dim=1))
+        return functional.normalize(self.embed(x).float(), dim=1)
+
+    def region_logits(self, embedding: Tensor) -> Tensor:
+        """Return the logits ``(B, K, H, W)`` of the soft partition of an embedding."""
+        logits: Tensor = self.sharpness * self.assign(embedding)
+        return logits
+
+    @property
+    def halo_px(self) -> int:
+        """Pixels around a tile that its embedding can depend on, a multiple of the stride."""
+        levels = len(self.down)
+        reach = sum(2 * 2**level for level in range(levels))
+        # A decoder level adds its two convolutions and one coarse pixel of interpolation.
+        reach += sum(2 * 2**level + 2 ** (level + 1) for level in range(levels - 1))
+        return int(-(-reach // self.stride) * self.stride)
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [
+            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers)

@@ -1,0 +1,178 @@
+"""Each loss against a slow transcription of its formula, and against collapse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from napari_regcon.nn.losses.episode import episode_loss, ridge_head
+from napari_regcon.nn.losses.grey import grey_loss
+from napari_regcon.nn.losses.semantic import semantic_loss
+from napari_regcon.nn.losses.usage import usage_loss
+from napari_regcon.nn.regions import coverage, pool
+
+
+def _masks(batch=2, regions=4, side=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, regions, side, side, generator=generator).softmax(1)
+
+
+def test_pooling_is_the_weighted_mean_over_each_region():
+    masks, values = _masks(), torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    result = pool(masks, values)
+    for b in range(2):
+        for k in range(4):
+            for c in range(3):
+                m, v = masks[b, k].numpy(), values[b, c].numpy()
+                assert result[b, k, c] == pytest.approx((m * v).sum() / m.sum(), abs=1e-5)
+
+
+def test_pooling_an_empty_region_stays_finite():
+    masks = torch.zeros(1, 2, 4, 4)
+    masks[:, 0] = 1
+    assert torch.isfinite(pool(masks, torch.rand(1, 1, 4, 4))).all()
+    assert coverage(masks).tolist() == [[1.0, 0.0]]
+
+
+def _slow_grey(masks, image, weight, margin):
+    masks, image = masks.double().numpy(), image.double().numpy()
+    total = 0.0
+    for m, i in zip(masks, image[:, 0], strict=True):
+        grey = [(mk * i).sum() / mk.sum() for mk in m]
+        inside = (
+            sum(
+                m[k, y, x] * (i[y, x] - grey[k]) ** 2
+                for k in range(len(m))
+                for y in range(i.shape[0])
+                for x in range(i.shape[1])
+            )
+            / i.size
+        )
+        pairs = [(k, n) for k in range(len(m)) for n in range(k + 1, len(m))]
+        hinge = sum(max(0.0, margin - abs(grey[k] - grey[n])) for k, n in pairs) / len(pairs)
+        total += inside + weight * hinge
+    return total / len(masks)
+
+
+@pytest.mark.parametrize(("weight", "margin"), [(0.5, 0.2), (0.0, 0.2), (2.0, 0.05)])
+def test_grey_loss_is_the_formula(weight, margin):
+    masks, image = _masks(), torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(2))
+    expected = _slow_grey(masks, image, weight, margin)
+    assert float(grey_loss(masks, image, weight=weight, margin=margin)) == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+def test_grey_loss_prefers_the_true_partition():
+    image = torch.zeros(1, 1, 8, 8)
+    image[..., 4:] = 1
+    true = torch.cat([1 - image, image], 1)
+    assert grey_loss(true, image) < grey_loss(true.transpose(2, 3), image)
+
+
+def _slow_semantic(first, second, counts, temperature):
+    first = torch.nn.functional.normalize(first.double(), dim=-1).numpy()
+    second = torch.nn.functional.normalize(second.double(), dim=-1).numpy()
+    places = [(b, k) for b in range(first.shape[0]) for k in range(first.shape[1]) if counts[b, k]]
+    losses = []
+    for views in ((first, second), (second, first)):
+        for b, k in places:
+            anchor = views[0][b, k]
+            positive = math.exp(anchor @ views[1][b, k] / temperature)
+            negatives = sum(
+                math.exp(anchor @ views[1][c, n] / temperature) for c, n in places if n != k
+            )
+            losses.append(-math.log(positive / (positive + negatives)))
+    return float(np.mean(losses))
+
+
+def test_semantic_loss_is_the_formula_and_spares_the_same_index_elsewhere():
+    generator = torch.Generator().manual_seed(3)
+    first, second = torch.randn(2, 3, 5, 8, generator=generator)
+    counts = torch.rand(3, 5, generator=generator) > 0.3
+    expected = _slow_semantic(first, second, counts, 0.1)
+    assert float(semantic_loss(first, second, counts)) == pytest.approx(expected, rel=1e-4)
+    # The same index in another image is neither positive nor negative.
+    other = second.clone()
+    counts = torch.ones(3, 5, dtype=torch.bool)
+    before = semantic_loss(first[:, :1], other[:, :1], counts[:, :1])
+    assert float(before) == 0.0
+
+
+def test_semantic_loss_is_small_for_equal_views_and_large_for_collapsed_ones():
+    first = torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(4))
+    counts = torch.ones(2, 6, dtype=torch.bool)
+    collapsed = torch.ones(2, 6, 16)
+    assert semantic_loss(first, first, counts) < 0.1
+    assert float(semantic_loss(collapsed, collapsed, counts)) == pytest.approx(
+        math.log(11), abs=0.01
+    )
+
+
+def test_usage_loss_is_zero_for_even_use_and_one_for_collapse():
+    even = torch.full((2, 4, 5, 5), 0.25)
+    collapsed = torch.zeros(2, 4, 5, 5)
+    collapsed[:, 2] = 1
+    assert float(usage_loss(even)) == pytest.approx(0, abs=1e-5)
+    assert float(usage_loss(collapsed)) == pytest.approx(1, abs=1e-5)
+
+
+def test_ridge_head_solves_the_balanced_normal_equations():
+    generator = torch.Generator().manual_seed(5)
+    features = torch.randn(40, 3, generator=generator)
+    targets = torch.tensor([0] * 30 + [1] * 10)
+    head = ridge_head(features, targets, 2, ridge=0.0).numpy()
+    weight = np.where(targets.numpy() == 0, 1 / 60, 1 / 20)
+    design = np.column_stack([features.numpy(), np.ones(40)])
+    wanted = np.where(targets.numpy()[:, None] == np.arange(2), 1.0, -1.0)
+    root = np.sqrt(weight)[:, None]
+    expected = np.linalg.lstsq(design * root, wanted * root, rcond=None)[0]
+    np.testing.assert_allclose(head, expected, atol=1e-4)
+
+
+def test_episode_loss_sends_a_gradient_through_the_head():
+    generator = torch.Generator().manual_seed(6)
+    embedding = torch.randn(2, 4, 8, 8, generator=generator, requires_grad=True)
+    labels = torch.zeros(2, 8, 8, dtype=torch.long)
+    labels[:, :, 4:] = 1
+    strokes = torch.zeros(2, 8, 8, dtype=torch.bool)
+    strokes[0, 2, 1:7] = True
+    episode_loss(embedding, labels, strokes, 2).backward()
+    assert embedding.grad is not None
+    # Stroked pixels act through the head, the others through their own score.
+    assert embedding.grad[0, :, 2, 2].abs().sum() > 0
+    assert embedding.grad[1, :, 5, 5].abs().sum() > 0
+
+
+def test_episode_loss_ignores_pixels_that_are_not_known():
+    generator = torch.Generator().manual_seed(7)
+    embedding = torch.randn(2, 4, 8, 8, generator=generator)
+    labels = torch.zeros(2, 8, 8, dtype=torch.long)
+    labels[:, :, 4:] = 1
+    strokes = torch.zeros(2, 8, 8, dtype=torch.bool)
+    strokes[0, 2] = True
+    unknown = labels.clone()
+    unknown[1, 6:] = -1
+    changed = embedding.clone()
+    changed[1, :, 6:] = 9
+    loss = episode_loss(embedding, unknown, strokes, 2)
+    assert float(loss) == pytest.approx(float(episode_loss(changed, unknown, strokes, 2)))
+
+
+def test_descending_the_losses_does_not_collapse_the_partition():
+    generator = torch.Generator().manual_seed(8)
+    image = (torch.arange(16).repeat(16, 1) // 4 / 3.0)[None, None]
+    logits = (0.01 * torch.randn(1, 4, 16, 16, generator=generator)).requires_grad_()
+    optimiser = torch.optim.Adam([logits], 0.1)
+    for _ in range(150):
+        masks = logits.softmax(1)
+        loss = grey_loss(masks, image) + usage_loss(masks)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    hard = logits.argmax(1)
+    assert len(torch.unique(hard)) == 4
+    assert float(grey_loss(logits.detach().softmax(1), image)) < 0.01

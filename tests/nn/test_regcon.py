@@ -1,0 +1,37 @@
+"""The embedding network: size, shape, and how far a pixel sees."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_regcon.nn.regcon import RegConNet
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return RegConNet().eval()
+
+
+def test_it_is_compact(net):
+    assert sum(p.numel() for p in net.parameters()) < 5_000_000
+
+
+@torch.no_grad()
+def test_embedding_has_length_one_at_every_pixel(net):
+    embedding = net(torch.rand(2, 1, 32, 48))
+    assert embedding.shape == (2, 32, 32, 48)
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2, 32, 48))
+    assert net.region_logits(embedding).shape == (2, 8, 32, 48)
+
+
+@torch.no_grad()
+def test_a_tile_with_its_halo_gives_the_crop_of_the_whole(net):
+    halo = net.halo_px
+    image = torch.rand(1, 1, 16, 2 * halo + 96)
+    whole = net(image)
+    tile = net(image[..., 32 : 32 + 2 * halo + 32])
+    torch.testing.assert_close(
+        tile[..., halo : halo + 32], whole[..., 32 + halo : 64 + halo], atol=1e-5, rtol=1e-4
+    )
