@@ -228,8 +228,10 @@ def save_labels(
             expected=f"Expected whole numbers of shape {volume.label_shape}.",
         )
     planes = list(volume.prefixes(2))
-    highest = max((int(np.asarray(labels[prefix]).max()) for prefix in planes), default=0)
-    dtype = np.min_scalar_type(highest)
+    ranges = [(plane.min(), plane.max()) for plane in (np.asarray(labels[p]) for p in planes)]
+    if min(low for low, _ in ranges) < 0:
+        raise InputError("The labels hold negative values.", expected="Expected 0 or more.")
+    dtype = np.min_scalar_type(int(max(high for _, high in ranges)))
     spec = ResultSpec.like(volume, dtype, tuple(classes), name=f"{volume.name} labels")
     with Output(path, spec, overwrite=overwrite) as output:
         require_space([output])

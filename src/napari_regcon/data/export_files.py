@@ -131,6 +131,8 @@ def check_array(array: WritableArray, spec: ResultSpec) -> None:
             f"The array for the result has shape {tuple(array.shape)}.",
             expected=f"Expected {shape}.",
         )
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        raise InputError("The array for the result is read-only.")
     kind = np.dtype(array.dtype)
     if spec.is_probability:
         fits = kind == np.uint8 or np.issubdtype(kind, np.floating)

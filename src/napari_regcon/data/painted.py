@@ -1,8 +1,9 @@
 """Label images as people have them: any whole numbers, 0 where nothing is said.
 
-A label image may use the values 1 and 7, come as true/false, or have an axis of length 1 more
-or less than its image. Here its values are found and renumbered to the 1..n of a support set,
-plane by plane. Nothing here knows names of classes or what is fitted.
+A label image may use the values 1 and 7, come as true/false, have an axis of length 1 more or
+less than its image, or slices that its file calls channels. Here its values are found and
+renumbered to the 1..n of a support set, plane by plane. Nothing here knows names of classes or
+what is fitted.
 """
 
 from __future__ import annotations
@@ -45,15 +46,18 @@ def labels_for(labels: Volume, image: Volume) -> da.Array:
             f"The labels {labels.name!r} are of type {labels.data.dtype}.",
             expected="Expected whole numbers: 0 = not said, 1, 2... = classes.",
         )
-    if _without_ones(labels.data.shape) != _without_ones(image.label_shape):
+    lazy = da.asarray(labels.data)
+    if labels.has_channels:
+        # A label has no colour: these are slices in a file that does not say so.
+        lazy = da.moveaxis(lazy, -1, -3)
+    if _without_ones(lazy.shape) != _without_ones(image.label_shape):
         raise InputError(
             f"The labels {labels.name!r} have shape {tuple(labels.data.shape)} ({labels.axes}), "
             f"but {image.name!r} has {image.label_shape} ({image.label_axes}).",
             expected="Expected one label per pixel of the image.",
             next_step="Use labels that were painted on this image.",
         )
-    lazy = da.from_array(labels.data) if isinstance(labels.data, np.ndarray) else labels.data
-    lazy = da.asarray(lazy).reshape(image.label_shape)
+    lazy = lazy.reshape(image.label_shape)
     return lazy.astype(np.uint8) if lazy.dtype == np.bool_ else lazy
 
 
