@@ -1,0 +1,95 @@
+"""Everything behind one dock, from the images to the engine, made and ended together.
+
+It owns no widgets. It is kept alive by the dock and closed when the dock, the window or the
+application goes, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+from napari_regcon._qt.background import Background
+from napari_regcon._qt.classes import Classes
+from napari_regcon._qt.jobs import Client, EngineLink
+from napari_regcon._qt.labelling import Labelling
+from napari_regcon._qt.live import LivePreview
+from napari_regcon._qt.marking import Marking
+from napari_regcon._qt.results import Results
+from napari_regcon._qt.saving import Saving
+from napari_regcon._qt.volume_job import VolumeJob
+from napari_regcon._qt.workspace import Workspace
+from napari_regcon.worker.client import EngineClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+    from napari_regcon._qt.preferences import Preferences
+    from napari_regcon.worker.protocol import EngineEvent
+
+
+class DockCore(QObject):
+    """The parts of one dock that are not widgets.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    preferences : Preferences
+        Of the user.
+    make_client : callable
+        Makes the client of the engine.
+    """
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        preferences: Preferences,
+        make_client: Callable[[Callable[[EngineEvent], None]], Client] = EngineClient,
+    ) -> None:
+        super().__init__()
+        self._closed = False
+        self._closers: list[Callable[[], object]] = []
+        folder = preferences.scratch_folder
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="napari-regcon-", dir=folder, ignore_cleanup_errors=True
+        )
+        scratch = Path(self._scratch.name)
+        self.background = Background(self)
+        self.link = EngineLink(make_client, self)
+        self.workspace = Workspace(viewer, self.link, self.background, self)
+        self.classes = Classes(self.link, self)
+        self.labelling = Labelling(self.workspace, self.classes, scratch, self)
+        self.marking = Marking(self.workspace, self)
+        self.results = Results(self.workspace, self.classes, scratch, self)
+        self.live = LivePreview(self.workspace, self.link, self.classes, self.results, self)
+        self.volume = VolumeJob(self.workspace, self.link, self.results, self.background, self)
+        self.saving = Saving(self.workspace, self.classes, self.background, self)
+        self.labelling.painted.connect(self.live.request)
+        self.marking.marked.connect(self.live.request)
+        self.classes.changed.connect(self.live.request)
+        self.workspace.current_changed.connect(self.live.request)
+
+    def on_close(self, closer: Callable[[], object]) -> None:
+        """Call something first when the core closes; it must not touch widgets."""
+        self._closers.append(closer)
+
+    def close(self, *_: object) -> None:
+        """End the engine and all work; can be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        for closer in self._closers:
+            closer()
+        self.labelling.close()
+        self.live.close()
+        self.volume.close()
+        self.link.close()
+        self.workspace.close()
+        self.background.close()
+        self._scratch.cleanup()

@@ -1,0 +1,97 @@
+"""The engine process as seen from Qt: requests go out, events arrive in the GUI thread.
+
+Nothing here knows what a request is for. Who asked keeps the generation number and picks the
+answers to it out of :attr:`EngineLink.event`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_regcon.errors import EngineError
+from napari_regcon.worker.protocol import EngineDied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_regcon.worker.protocol import EngineEvent, Request
+
+
+class Client(Protocol):
+    """What is needed of :class:`napari_regcon.worker.client.EngineClient`."""
+
+    def send(self, request: Request) -> None:
+        """Queue a request and return at once."""
+        ...
+
+    def next_generation(self) -> int:
+        """Return a number that no request has carried yet."""
+        ...
+
+    def cancel(self, generation: int) -> None:
+        """Stop the work of a generation."""
+        ...
+
+    def close(self) -> None:
+        """End the engine."""
+        ...
+
+
+class EngineLink(QObject):
+    """Hands requests to the engine and its events to the GUI thread.
+
+    Parameters
+    ----------
+    make_client : callable
+        Makes a client, given what to call with every event.
+    parent : QObject, optional
+        Owner.
+
+    Attributes
+    ----------
+    event : Signal
+        Every event of the engine, in the GUI thread.
+    """
+
+    event = Signal(object)
+    _arrived = Signal(object)
+
+    def __init__(
+        self,
+        make_client: Callable[[Callable[[EngineEvent], None]], Client],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._closed = False
+        self._arrived.connect(self._deliver)  # queued, as it is emitted in another thread
+        self._client = make_client(self._arrived.emit)
+
+    def send(self, request: Request) -> None:
+        """Queue a request and return at once; ignored once the window closes."""
+        if self._closed:
+            return
+        try:
+            self._client.send(request)
+        except EngineError as error:
+            self._arrived.emit(EngineDied(str(error)))
+
+    def next_generation(self) -> int:
+        """Return a number that no request has carried yet."""
+        return self._client.next_generation()
+
+    def cancel(self, generation: int) -> None:
+        """Stop the work of a generation."""
+        if not self._closed:
+            self._client.cancel(generation)
+
+    def close(self) -> None:
+        """End the engine; nothing arrives afterwards."""
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+
+    def _deliver(self, event: EngineEvent) -> None:
+        if not self._closed:
+            self.event.emit(event)

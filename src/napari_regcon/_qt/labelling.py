@@ -1,0 +1,211 @@
+"""The label layer a user paints on: made or chosen, coloured, and watched for changes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_regcon._qt.layers import apply_colors, make_layer, new_label_array, role_of
+from napari_regcon._qt.paint_tracker import PaintTracker
+from napari_regcon.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_regcon._qt.classes import Classes
+    from napari_regcon._qt.workspace import ImageWork, Workspace
+
+
+class Labelling(QObject):
+    """Keeps the label layer of each image and tells when somebody painted.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The images.
+    classes : Classes
+        What can be painted.
+    scratch : pathlib.Path
+        Folder for label volumes too large for the memory.
+    parent : QObject, optional
+        Owner.
+
+    Attributes
+    ----------
+    painted : Signal
+        ImageWork: something was painted or erased.
+    layer_changed : Signal
+        Another label layer is used, or none.
+    class_picked : Signal
+        int: label value that is painted now.
+    refused : Signal
+        str: why something cannot be done.
+    """
+
+    painted = Signal(object)
+    layer_changed = Signal()
+    class_picked = Signal(int)
+    refused = Signal(str)
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        classes: Classes,
+        scratch: Path,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._classes = classes
+        self._scratch = scratch
+        self._trackers: dict[str, PaintTracker] = {}
+        classes.changed.connect(self._recolor)
+        workspace.removed.connect(self._stop_tracking)
+        workspace.layer_lost.connect(self._on_layer_lost)
+
+    def new_layer(self) -> Labels | None:
+        """Make an empty label layer for the chosen image, and paint on it from now on."""
+        work = self._workspace.current
+        if work is None:
+            return None
+        geometry = work.state.geometry
+        file = self._scratch / f"labels-{uuid.uuid4().hex[:8]}.npy"
+        data = new_label_array(geometry.layer_shape, np.uint8, file)
+        name = f"labels: {work.layer.name}"
+        layer = make_layer(work.layer, geometry, data, name, "labels", opacity=0.8)
+        layer.brush_size = max(3, round(max(geometry.plane_shape) / 100))
+        self._workspace.viewer.add_layer(layer)
+        self.use_layer(layer)
+        return layer
+
+    def use_layer(self, layer: Labels | None) -> bool:
+        """Take a label layer as what the user says about the chosen image.
+
+        Returns
+        -------
+        bool
+            False, after :attr:`refused`, if it does not fit.
+        """
+        work = self._workspace.current
+        if work is None or layer is work.labels:
+            return work is not None
+        tracker = None
+        if layer is not None:
+            try:
+                tracker = self._track(work, layer)
+            except InputError as error:
+                self.refused.emit(str(error))
+                return False
+        self._stop_tracking(work)
+        work.labels = layer
+        work.state.painted.clear()
+        if layer is not None and tracker is not None:
+            self._trackers[work.image_id] = tracker
+            layer.events.selected_label.connect(self._on_selected_label)
+            apply_colors(layer, self._classes.table, hide_background=False)
+            tracker.scan_all()
+        self.layer_changed.emit()
+        self.painted.emit(work)
+        return True
+
+    def fitting_layers(self) -> list[Labels]:
+        """Return the label layers of the viewer that fit the chosen image and are not results."""
+        work = self._workspace.current
+        if work is None:
+            return []
+        return [
+            layer
+            for layer in self._workspace.viewer.layers
+            if isinstance(layer, Labels)
+            and not layer.multiscale
+            and tuple(layer.data.shape) == work.state.geometry.layer_shape
+            and role_of(layer) in ("", "labels")
+        ]
+
+    def pick_class(self, value: int) -> None:
+        """Paint this class from now on, with a label layer ready for it."""
+        work = self._workspace.current
+        if work is None or value not in self._classes.table:
+            return
+        layer = work.labels if work.labels is not None else self.new_layer()
+        if layer is None:
+            return
+        layer.selected_label = value
+        self._workspace.viewer.layers.selection.active = layer
+        if layer.mode not in ("paint", "fill", "polygon"):
+            layer.mode = "paint"
+
+    def pick_nth_class(self, index: int) -> None:
+        """Paint the class in this row of the list, if there is one."""
+        values = [item.value for item in self._classes.table]
+        if index < len(values):
+            self.pick_class(values[index])
+
+    def add_class(self) -> None:
+        """Add a class, and paint it from now on where there is a layer."""
+        item = self._classes.add()
+        work = self._workspace.current
+        if item is not None and work is not None and work.labels is not None:
+            self.pick_class(item.value)
+
+    def painted_px(self, value: int) -> int:
+        """Return how many pixels of all images are painted with a label value."""
+        return sum(w.state.painted.counts().get(value, 0) for w in self._workspace.works())
+
+    def is_scanning(self, work: ImageWork) -> bool:
+        """Tell whether planes of the label layer are still being looked at."""
+        tracker = self._trackers.get(work.image_id)
+        return tracker is not None and tracker.scanning
+
+    def close(self) -> None:
+        """Stop watching all layers."""
+        for work in self._workspace.works():
+            self._stop_tracking(work)
+
+    def _track(self, work: ImageWork, layer: Labels) -> PaintTracker:
+        if layer.multiscale:
+            raise InputError(
+                "Labels with several resolutions cannot be painted on.",
+                next_step="Make a new label layer.",
+            )
+        tracker = PaintTracker(
+            layer,
+            work.state.geometry,
+            work.state.painted,
+            lambda: self._workspace.visible_prefix(work),
+            self,
+        )
+        tracker.changed.connect(lambda: self._on_painted(work))
+        tracker.refused.connect(self.refused)
+        return tracker
+
+    def _stop_tracking(self, work: ImageWork) -> None:
+        tracker = self._trackers.pop(work.image_id, None)
+        if tracker is not None:
+            tracker.layer.events.selected_label.disconnect(self._on_selected_label)
+            tracker.close()
+            tracker.deleteLater()
+
+    def _on_painted(self, work: ImageWork) -> None:
+        name = work.labels.name if work.labels is not None else "labels"
+        if self._classes.ensure(work.state.painted.counts(), name):
+            self.painted.emit(work)
+
+    def _on_selected_label(self, event: Any) -> None:
+        self.class_picked.emit(int(event.source.selected_label))
+
+    def _on_layer_lost(self, work: ImageWork, role: str) -> None:
+        if role == "labels":
+            self._stop_tracking(work)
+            work.state.painted.clear()
+            self.layer_changed.emit()
+            self.painted.emit(work)
+
+    def _recolor(self) -> None:
+        for work in self._workspace.works():
+            if work.labels is not None:
+                apply_colors(work.labels, self._classes.table, hide_background=False)

@@ -1,0 +1,212 @@
+"""The live preview: after every stroke, the visible slice is predicted anew.
+
+Strokes are gathered for a moment, then the engine is told what is painted now and asked for the
+visible part of the slice, followed by the rest. Answers that are no longer wanted are dropped;
+of the others only the box that changed is copied into the prediction layer and shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_regcon.worker.protocol import (
+    EngineDied,
+    JobDone,
+    JobFailed,
+    Preview,
+    PreviewDone,
+)
+from napari_regcon.worker.shared import SharedBuffer
+
+if TYPE_CHECKING:
+    from napari_regcon._qt.classes import Classes
+    from napari_regcon._qt.jobs import EngineLink
+    from napari_regcon._qt.results import Results
+    from napari_regcon._qt.workspace import ImageWork, Workspace
+
+DEBOUNCE_MS = 40
+
+
+class LivePreview(QObject):
+    """Keeps the prediction of the visible slice up to date.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The images.
+    link : EngineLink
+        Is asked for previews.
+    classes : Classes
+        Says which one is the background.
+    results : Results
+        Receives them.
+    parent : QObject, optional
+        Owner.
+
+    Attributes
+    ----------
+    enabled : bool
+        Whether strokes and moving to another slice lead to a preview by themselves.
+    busy : Signal
+        bool: whether a preview is under way.
+    hint : Signal
+        str: why there is no preview yet, or an empty string.
+    failed : Signal
+        str: why a preview failed.
+    shown : Signal
+        PreviewDone: a preview is on screen as a whole.
+    """
+
+    busy = Signal(bool)
+    hint = Signal(str)
+    failed = Signal(str)
+    shown = Signal(object)
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        link: EngineLink,
+        classes: Classes,
+        results: Results,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.enabled = True
+        self._classes = classes
+        self._workspace = workspace
+        self._link = link
+        self._results = results
+        self._planes: dict[str, SharedBuffer] = {}
+        self._asked: tuple[int, str] | None = None
+        self._last_place: tuple[str, tuple[int, ...]] | None = None
+        self._once = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DEBOUNCE_MS)
+        self._timer.timeout.connect(self._ask)
+        link.event.connect(self._on_event)
+        workspace.opened.connect(self._on_opened)
+        workspace.removed.connect(self._on_removed)
+        workspace.viewer.dims.events.current_step.connect(self._on_moved)
+
+    def set_enabled(self, on: bool) -> None:
+        """Turn live mode on or off."""
+        self.enabled = on
+        if on:
+            self.request()
+
+    def request(self, *_: Any) -> None:
+        """Update the preview soon, if live mode is on."""
+        if self.enabled:
+            self._timer.start()
+
+    def request_once(self) -> None:
+        """Update the preview of the visible slice now, whether live mode is on or not."""
+        self._once = True
+        self._ask()
+
+    def close(self) -> None:
+        """Stop asking and give the memory back."""
+        self._timer.stop()
+        self._workspace.viewer.dims.events.current_step.disconnect(self._on_moved)
+        for buffer in self._planes.values():
+            buffer.close()
+        self._planes.clear()
+
+    def why_not(self, work: ImageWork) -> str:
+        """Say why the visible slice cannot be predicted, or return an empty string."""
+        counts = work.state.painted.counts()
+        n_classes = len(counts) + bool(len(work.state.marks) and len(counts) == 1)
+        if n_classes < 2:
+            first = (
+                "Paint a stroke of each of two classes" if not counts else "Paint a second class"
+            )
+            return f"{first}, then the slice is segmented."
+        if not self._workspace.shows_planes(work):
+            return "The preview waits until you look at slices (2-D, rows and columns) again."
+        return ""
+
+    def _ask(self) -> None:
+        work = self._workspace.current
+        if work is None:
+            return
+        reason = self.why_not(work)
+        self.hint.emit(reason)
+        ready = self._workspace.tell_painted(work)
+        if reason or not ready:
+            return
+        generation = self._link.next_generation()
+        prefix = self._workspace.visible_prefix(work)
+        self._asked = (generation, work.image_id)
+        self._last_place = (work.image_id, prefix)
+        self._once = False
+        self._link.send(
+            Preview(
+                generation,
+                work.image_id,
+                prefix,
+                self._workspace.visible_box(work),
+                self._plane(work).handle,
+                whole_plane=True,
+            )
+        )
+        self.busy.emit(True)
+
+    def _plane(self, work: ImageWork) -> SharedBuffer:
+        if work.image_id not in self._planes:
+            shape = work.state.geometry.plane_shape
+            self._planes[work.image_id] = SharedBuffer.create(shape, np.uint8)
+        return self._planes[work.image_id]
+
+    def _on_event(self, event: Any) -> None:
+        if self._asked is None:
+            return
+        generation = self._asked[0]
+        match event:
+            case PreviewDone() if event.generation == generation:
+                self._show(event)
+            case JobDone() if event.generation == generation:
+                self._end()
+            case JobFailed() if event.generation == generation:
+                self._end()
+                self.failed.emit(event.message)
+            case EngineDied() if generation in event.pending:
+                self._end()
+
+    def _show(self, event: PreviewDone) -> None:
+        work = next((w for w in self._workspace.works() if w.image_id == event.image_id), None)
+        if work is not None:
+            pixels = self._plane(work).array[event.box.slices]
+            self._results.show_preview(work, event.prefix, event.box, pixels, event.generation)
+        if event.final:
+            self._end()
+            self.shown.emit(event)
+
+    def _end(self) -> None:
+        self._asked = None
+        self.busy.emit(False)
+
+    def _on_moved(self, _event: Any = None) -> None:
+        work = self._workspace.current
+        if work is None:
+            return
+        if (work.image_id, self._workspace.visible_prefix(work)) != self._last_place:
+            self.request()
+
+    def _on_opened(self, work: ImageWork) -> None:
+        if work is not self._workspace.current:
+            return
+        if self._once:
+            self._ask()
+        else:
+            self.request()
+
+    def _on_removed(self, work: ImageWork) -> None:
+        if self._asked and self._asked[1] == work.image_id:
+            self._end()
+        buffer = self._planes.pop(work.image_id, None)
+        if buffer is not None:
+            buffer.close()

@@ -1,0 +1,184 @@
+"""The section in which method, weights and device are chosen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QStackedWidget, QWidget
+
+from napari_regcon._qt.forms import ConfigForm
+from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
+from napari_regcon.config import DEVICES
+from napari_regcon.engine.registry import METHODS
+from napari_regcon.worker.protocol import Configure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+METHOD_TEXTS = {
+    "pixel-head": (
+        "Pixel classifier",
+        "Learns from your strokes in a moment what each class looks like. Needs no download.",
+    ),
+    "in-context": (
+        "In-context network (UniverSeg)",
+        (
+            "A trained network that is shown your labels as examples. Works best with slices or "
+            "boxes that you marked as complete. Its weights are fetched once."
+        ),
+    ),
+}
+DEVICE_TEXTS = {
+    "auto": "choose for me",
+    "cpu": "processor (CPU)",
+    "cuda": "NVIDIA GPU (CUDA)",
+    "mps": "Apple GPU (MPS)",
+}
+
+
+class ModelPanel(Section):
+    """Chooses how to segment.
+
+    Attributes
+    ----------
+    configured : Signal
+        Configure: another choice was made.
+    weights_wanted : Signal
+        str: name of weights to fetch.
+    import_wanted : Signal
+        The user has a file with weights.
+    clear_cache_wanted : Signal
+        Cached features are to be dropped.
+    """
+
+    configured = Signal(object)
+    weights_wanted = Signal(str)
+    import_wanted = Signal()
+    clear_cache_wanted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Model", parent)
+        self._method = Choice("How the image is segmented.", self)
+        self._forms = QStackedWidget(self)
+        for name, config in METHODS.items():
+            text, help_text = METHOD_TEXTS.get(name, (name, config.__doc__ or ""))
+            self._method.addItem(text, name)
+            self._method.setItemData(self._method.count() - 1, help_text, 3)  # tooltip role
+            form = ConfigForm(config, self)
+            form.changed.connect(self._emit)
+            self._forms.addWidget(form)
+        self._method.currentIndexChanged.connect(self._on_method)
+        self._about = Hint()
+        self._weights = Choice("Trained weights that the network uses.", self)
+        self._weights.currentIndexChanged.connect(self._on_weights)
+        self._fetch = ActionButton("Download…", "Fetch these weights once.", self._want_weights)
+        self._import = ActionButton(
+            "Import file…",
+            "Use weights from a file on this computer, for example without internet.",
+            self.import_wanted.emit,
+        )
+        self._weights_box = QWidget(self)
+        weights_form = QFormLayout(self._weights_box)
+        weights_form.setContentsMargins(0, 0, 0, 0)
+        weights_form.addRow(QLabel("Weights"), self._weights)
+        weights_form.addRow(row_of(self._fetch, self._import))
+        self._device = Choice("What computes. A GPU is many times faster, if there is one.", self)
+        for name in DEVICES:
+            self._device.addItem(DEVICE_TEXTS[name], name)
+        self._device.currentIndexChanged.connect(self._emit)
+        device_form = QFormLayout()
+        device_form.addRow(QLabel("Compute on"), self._device)
+        self._device_hint = Hint()
+        self._cache_hint = Hint()
+        self._clear = ActionButton(
+            "Clear cache",
+            "Drop the image features that are kept to be fast. They are computed again when "
+            "needed.",
+            self.clear_cache_wanted.emit,
+        )
+        self.fill(self._method, self._about, self._weights_box, self._forms, device_form)
+        self.fill(self._device_hint, self._cache_hint, self._clear)
+        self._here: dict[str, str] = {}
+        self._on_method(0)
+
+    @property
+    def method(self) -> str:
+        """Name of the chosen method."""
+        return str(self._method.currentData())
+
+    @property
+    def choice(self) -> Configure:
+        """Everything that is chosen here, as the engine is told."""
+        values = self._form.values()
+        weights = self._weights.currentData() if self._needs_weights else None
+        return Configure(self._device.currentData(), self.method, tuple(values.items()), weights)
+
+    def choose(self, method: str, parameters: Mapping[str, Any], weights: str, device: str) -> None:
+        """Make a choice for the user, as a saved session says."""
+        self._method.setCurrentIndex(max(0, self._method.findData(method)))
+        self._device.setCurrentIndex(max(0, self._device.findData(device)))
+        if weights and self._weights.findData(weights) >= 0:
+            self._weights.setCurrentIndex(self._weights.findData(weights))
+        self._form.set_values(parameters)
+
+    def show_weights(self, entries: Sequence[tuple[str, str, str]], chosen: str = "") -> None:
+        """List weights.
+
+        Parameters
+        ----------
+        entries : sequence of (str, str, str)
+            Name, what to show, and why they cannot be used yet (empty if they can).
+        chosen : str
+            Name of those to choose; the present ones where not given.
+        """
+        chosen = chosen or str(self._weights.currentData() or "")
+        self._weights.blockSignals(True)
+        self._weights.clear()
+        for name, text, _ in entries:
+            self._weights.addItem(text, name)
+        self._here = {name: missing for name, _, missing in entries}
+        self._weights.setCurrentIndex(max(0, self._weights.findData(chosen)))
+        self._weights.blockSignals(False)
+        self._on_weights()
+
+    def show_device(self, device: str, reason: str) -> None:
+        """Say what the engine computes on, and why."""
+        self._device_hint.say(f"Computes on {device}. {reason}".strip())
+
+    def show_cache(self, memory_bytes: int, disk_bytes: int) -> None:
+        """Say how much the feature cache holds."""
+        mib = 1024**2
+        text = f"Cached features: {memory_bytes / mib:.0f} MB in memory, "
+        self._cache_hint.say(text + f"{disk_bytes / mib:.0f} MB on disk.")
+        self._clear.allow("" if memory_bytes or disk_bytes else "the cache is empty.")
+
+    @property
+    def _form(self) -> ConfigForm:
+        form = self._forms.currentWidget()
+        assert isinstance(form, ConfigForm)  # noqa: S101 - only forms are ever added
+        return form
+
+    @property
+    def _needs_weights(self) -> bool:
+        return self.method != "pixel-head"
+
+    def _on_method(self, index: int) -> None:
+        self._forms.setCurrentIndex(index)
+        for i in range(self._forms.count()):  # a stack is as high as its highest page otherwise
+            self._forms.widget(i).setVisible(i == index)
+        self.summarise(str(self._method.currentText()))
+        self._about.say(METHOD_TEXTS.get(self.method, ("", ""))[1])
+        self._weights_box.setVisible(self._needs_weights)
+        self._emit()
+
+    def _on_weights(self, _index: int = 0) -> None:
+        missing = self._here.get(str(self._weights.currentData()), "")
+        self._fetch.allow("" if missing else "these weights are on this computer already.")
+        self._emit()
+
+    def _want_weights(self) -> None:
+        self.weights_wanted.emit(str(self._weights.currentData()))
+
+    def _emit(self, *_: object) -> None:
+        self.configured.emit(self.choice)

@@ -1,0 +1,172 @@
+"""Notices whatever a user does to a label layer: stroke, fill, erase, undo, redo, new data.
+
+napari tells of strokes and fills, but not of undo and redo, which only refresh the layer. So
+after a refresh the visible plane and, in the breaks of the event loop, the planes painted before
+are compared with what is known of them. What changed is kept in :class:`PaintedPlanes`; what
+becomes of it is not known here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_regcon.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from napari.layers import Labels
+
+    from napari_regcon.session.geometry import Geometry
+    from napari_regcon.session.painted import PaintedPlanes, Prefix
+
+SLICE_S = 0.008
+"""How long one break of the event loop is used for comparing planes."""
+FEW_PLANES = 4
+"""Up to this many planes of one stroke are compared at once."""
+
+
+class PaintTracker(QObject):
+    """Keeps the painted planes of one label layer up to date.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        The layer a user paints on.
+    geometry : Geometry
+        Axes of its image.
+    painted : PaintedPlanes
+        Kept up to date.
+    visible : callable
+        Returns the plane that is shown.
+    parent : QObject, optional
+        Owner.
+
+    Attributes
+    ----------
+    changed : Signal
+        Planes are not as they were; emitted once for all planes of an action.
+    refused : Signal
+        str: why what is painted cannot be used.
+    scanned : Signal
+        All planes that had to be looked at were.
+    """
+
+    changed = Signal()
+    refused = Signal(str)
+    scanned = Signal()
+
+    def __init__(
+        self,
+        layer: Labels,
+        geometry: Geometry,
+        painted: PaintedPlanes,
+        visible: Callable[[], Prefix],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.layer = layer
+        self._geometry = geometry
+        self._painted = painted
+        self._visible = visible
+        self._labels = geometry.label_array(layer.data)
+        self._shown = visible()
+        self._queue: dict[Prefix, None] = {}
+        self._timer = QTimer(self)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._compare_some)
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_refresh)
+        layer.events.data.connect(self._on_new_data)
+
+    def scan_all(self) -> None:
+        """Look at every plane, a few at a time, for example of a layer that was just chosen."""
+        outer = self._geometry.label_shape[:-2]
+        self._look_later(itertools.product(*(range(n) for n in outer)))
+
+    @property
+    def scanning(self) -> bool:
+        """Whether there are planes still to be looked at."""
+        return bool(self._queue)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._timer.stop()
+        self._queue.clear()
+        self.layer.events.paint.disconnect(self._on_paint)
+        self.layer.events.set_data.disconnect(self._on_refresh)
+        self.layer.events.data.disconnect(self._on_new_data)
+
+    def _on_paint(self, event: Any) -> None:
+        planes = {p for atom in event.value for p in self._planes_of(atom)}
+        if len(planes) <= FEW_PLANES:
+            self._compare(planes)
+        else:
+            self._look_later(planes)
+
+    def _on_refresh(self, _event: Any = None) -> None:
+        shown, before = self._visible(), self._shown
+        self._shown = shown
+        self._compare([shown])
+        if shown == before:
+            self._look_later(p for p in self._painted.seen() if p != shown)
+
+    def _on_new_data(self, _event: Any = None) -> None:
+        try:
+            self._labels = self._geometry.label_array(self.layer.data)
+        except InputError as error:
+            self.refused.emit(str(error))
+            return
+        self.scan_all()
+
+    def _look_later(self, planes: Iterable[Prefix]) -> None:
+        self._queue |= dict.fromkeys(planes)
+        if self._queue:
+            self._timer.start()
+
+    def _compare_some(self) -> None:
+        end = time.perf_counter() + SLICE_S
+        while self._queue and time.perf_counter() < end:
+            prefix = next(iter(self._queue))
+            del self._queue[prefix]
+            self._compare([prefix])
+        if not self._queue:
+            self._timer.stop()
+            self.scanned.emit()
+
+    def _compare(self, planes: Iterable[Prefix]) -> bool:
+        try:
+            changed = [
+                prefix
+                for prefix in planes
+                if self._painted.update(prefix, np.asarray(self._labels[prefix]))
+            ]
+        except InputError as error:
+            self.refused.emit(str(error))
+            return False
+        if changed:
+            self.changed.emit()
+        return bool(changed)
+
+    def _planes_of(self, atom: Any) -> Iterator[Prefix]:
+        """Return the planes an item of napari's history touches, in either of its two forms."""
+        outer = self._geometry.order[:-2]
+        if hasattr(atom, "slice_key"):
+            ranges = [range(*atom.slice_key[s].indices(self._length(s))) for s in outer]
+            yield from itertools.product(*ranges)
+            return
+        indices = atom[0]
+        if not outer:
+            yield ()
+            return
+        columns = [np.atleast_1d(np.asarray(indices[s])) for s in outer]
+        for row in np.unique(np.stack(np.broadcast_arrays(*columns), axis=1), axis=0):
+            yield tuple(int(i) for i in row)
+
+    def _length(self, slider: int) -> int:
+        return self._geometry.layer_shape[slider]

@@ -1,0 +1,52 @@
+"""The sections of the dock, side by side with nothing between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_regcon._qt.export_panel import ExportPanel
+from napari_regcon._qt.image_panel import ImagePanel
+from napari_regcon._qt.labels_panel import LabelsPanel
+from napari_regcon._qt.model_panel import ModelPanel
+from napari_regcon._qt.segment_panel import SegmentPanel
+
+if TYPE_CHECKING:
+    from napari.components import LayerList
+    from qtpy.QtWidgets import QWidget
+
+    from napari_regcon._qt.parts import Section
+
+
+@dataclass(frozen=True)
+class Panels:
+    """All sections of one dock."""
+
+    image: ImagePanel
+    model: ModelPanel
+    labels: LabelsPanel
+    segment: SegmentPanel
+    export: ExportPanel
+
+    @classmethod
+    def make(cls, layers: LayerList, parent: QWidget) -> Panels:
+        """Make all sections.
+
+        Parameters
+        ----------
+        layers : napari.components.LayerList
+            Layers of the viewer.
+        parent : QWidget
+            Owner of the sections.
+        """
+        return cls(
+            ImagePanel(layers, parent),
+            ModelPanel(parent),
+            LabelsPanel(parent),
+            SegmentPanel(parent),
+            ExportPanel(parent),
+        )
+
+    def in_order(self) -> tuple[Section, ...]:
+        """Return the sections from top to bottom."""
+        return (self.image, self.model, self.labels, self.segment, self.export)

@@ -1,0 +1,170 @@
+"""Shows the state of a dock's core in its sections.
+
+Every method reads the core and tells one section what to show. No section knows the core, and
+the core knows no section.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels, Shapes
+from qtpy.QtCore import QObject
+
+from napari_regcon.types import Note
+from napari_regcon.worker.protocol import (
+    CacheUse,
+    EngineDied,
+    EngineReady,
+    JobFailed,
+    JobNote,
+)
+
+if TYPE_CHECKING:
+    from napari_regcon._qt.core import DockCore
+    from napari_regcon._qt.panels import Panels
+    from napari_regcon._qt.status import Status
+    from napari_regcon._qt.workspace import ImageWork
+
+
+class Presenter(QObject):
+    """Keeps the sections up to date.
+
+    Parameters
+    ----------
+    core : DockCore
+        What is shown.
+    panels : Panels
+        Where.
+    status : Status
+        The line at the top.
+    parent : QObject, optional
+        Owner.
+    """
+
+    def __init__(
+        self, core: DockCore, panels: Panels, status: Status, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._core = core
+        self._panels = panels
+        self._status = status
+
+    def update_all(self) -> None:
+        """Show another image, or none."""
+        work = self._core.workspace.current
+        layer = work.layer if work is not None else None
+        self._panels.image.show_current(layer, work.state.geometry if work is not None else None)
+        if work is not None and work.opening is not None:
+            self._status.begin("open", "Reading the image …")
+        self.update_labels()
+        self.update_volume()
+        self.update_export()
+
+    def update_labels(self) -> None:
+        """Show layers, classes, counts and marks."""
+        core, panel = self._core, self._panels.labels
+        work = core.workspace.current
+        counts = work.state.painted.counts() if work is not None else {}
+        layer = work.labels if work is not None else None
+        picked = int(layer.selected_label) if layer is not None else 0
+        panel.show_layers(core.labelling.fitting_layers(), layer)
+        panel.show_classes(core.classes.table, counts, picked)
+        panel.show_marks(list(work.state.marks) if work is not None else [])
+        self.update_marking()
+        self.update_segment()
+
+    def update_counts(self) -> None:
+        """Show how much is painted, after a stroke."""
+        work = self._core.workspace.current
+        if work is not None:
+            picked = int(work.labels.selected_label) if work.labels is not None else 0
+            counts = work.state.painted.counts()
+            self._panels.labels.show_classes(self._core.classes.table, counts, picked)
+            self.update_segment()
+
+    def update_marking(self) -> None:
+        """Enable marking where it makes sense now."""
+        core = self._core
+        work = core.workspace.current
+        why_no_slice = ""
+        if work is not None:
+            if work.labels is None:
+                why_no_slice = "paint something first."
+            elif core.workspace.visible_prefix(work) in work.state.marks.slices():
+                why_no_slice = "this slice is marked already."
+        has_box = any(isinstance(x, Shapes) and len(x.data) for x in core.workspace.viewer.layers)
+        why_no_box = why_no_slice or ("" if has_box else "draw a rectangle in a shapes layer.")
+        self._panels.labels.allow(
+            no_image=work is None, why_no_slice=why_no_slice, why_no_box=why_no_box
+        )
+
+    def update_segment(self) -> None:
+        """Enable segmentation, or say what is missing."""
+        work = self._core.workspace.current
+        why = "choose an image first." if work is None else self._core.live.why_not(work)
+        has_prediction = work is not None and work.prediction is not None
+        panel = self._panels.segment
+        panel.allow(why, has_prediction=has_prediction)
+        if self._core.volume.running:
+            panel.show_running(self._core.volume.progress, cancelling=self._core.volume.cancelling)
+        panel.say(why if work is not None else "")
+
+    def update_volume(self) -> None:
+        """Show how far whole-volume work is."""
+        volume, panel = self._core.volume, self._panels.segment
+        work = self._core.workspace.current
+        if volume.running:
+            panel.show_running(volume.progress, cancelling=volume.cancelling)
+            self._status.begin("volume", "Segmenting the volume …")
+            return
+        self._status.end("volume")
+        panel.show_idle(can_resume=work is not None and work.state.predictions.can_resume)
+        self.update_segment()
+
+    def volume_ended(self, work: ImageWork) -> None:
+        """Say what whole-volume work left undone."""
+        self.update_volume()
+        self.update_export()
+        if work is self._core.workspace.current:
+            missing = work.state.predictions.describe_missing()
+            self._panels.segment.say(missing or "All slices are segmented.")
+
+    def update_export(self) -> None:
+        """Show what can be saved."""
+        work = self._core.workspace.current
+        name = work.state.name if work is not None else "image"
+        self._panels.export.show_choices(self._core.saving.choices(), name)
+
+    def show_preview_state(self, busy: bool) -> None:
+        """Show whether a preview is under way."""
+        if busy:
+            self._status.begin("preview", "Updating the preview …")
+        else:
+            self._status.end("preview")
+
+    def layers_changed(self, event: Any = None) -> None:
+        """Follow layers that come and go."""
+        if event is not None and isinstance(event.value, Labels | Shapes):
+            self.update_labels()
+            self.update_export()
+
+    def moved(self, _event: Any = None) -> None:
+        """Follow the sliders."""
+        self.update_marking()
+
+    def engine_said(self, event: Any) -> None:
+        """Show what concerns no single job."""
+        match event:
+            case EngineReady():
+                self._status.device(event.device, event.reason)
+                self._panels.model.show_device(event.device, event.reason)
+            case EngineDied():
+                text = f"{event.message} Your labels are safe. It starts again when needed."
+                self._status.fail("engine", text)
+            case CacheUse():
+                self._panels.model.show_cache(event.memory_bytes, event.disk_bytes)
+            case JobFailed(generation=None):
+                self._status.fail("engine", event.message)
+            case JobNote(generation=None, note=Note(text=text)):
+                self._panels.segment.say(text)

@@ -1,0 +1,74 @@
+"""What the dock is doing, in one line: idle, busy or failed, and on which device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject
+
+if TYPE_CHECKING:
+    from napari_regcon._qt.parts import StateLine
+
+WAITING = "Ready. The engine starts with the first preview."
+
+
+class Status(QObject):
+    """Gathers what is under way and shows the most important of it.
+
+    A failure stays until it is dismissed or the same activity begins again.
+
+    Parameters
+    ----------
+    line : StateLine
+        Where it is shown.
+    parent : QObject, optional
+        Owner.
+    """
+
+    def __init__(self, line: StateLine, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._line = line
+        self._busy: dict[str, str] = {}
+        self._failure: tuple[str, str] | None = None
+        self._device = ""
+        self._reason = ""
+        line.dismissed.connect(self.dismiss)
+        self._show()
+
+    def begin(self, activity: str, text: str) -> None:
+        """Say that something is under way; a failure of the same activity is forgotten."""
+        self._busy[activity] = text
+        if self._failure and self._failure[0] == activity:
+            self._failure = None
+        self._show()
+
+    def end(self, activity: str) -> None:
+        """Say that it has ended."""
+        self._busy.pop(activity, None)
+        self._show()
+
+    def fail(self, activity: str, text: str) -> None:
+        """Say that it failed, and why."""
+        self._busy.pop(activity, None)
+        self._failure = (activity, text)
+        self._show()
+
+    def dismiss(self) -> None:
+        """Forget a failure."""
+        self._failure = None
+        self._show()
+
+    def device(self, label: str, reason: str) -> None:
+        """Say what computes."""
+        self._device, self._reason = label, reason
+        self._show()
+
+    def _show(self) -> None:
+        if self._failure is not None:
+            self._line.show_state("failed", self._failure[1])
+        elif self._busy:
+            self._line.show_state("busy", list(self._busy.values())[-1])
+        elif self._device:
+            self._line.show_state("idle", f"Ready · {self._device}", self._reason)
+        else:
+            self._line.show_state("off", WAITING)

@@ -1,0 +1,214 @@
+"""The dock widget "Regcon": composes the sections, connects them to the core, ends both."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Shapes
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QFrame,
+    QMessageBox,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_regcon._qt.core import DockCore
+from napari_regcon._qt.panels import Panels
+from napari_regcon._qt.parts import StateLine
+from napari_regcon._qt.preferences import load_preferences
+from napari_regcon._qt.presenter import Presenter
+from napari_regcon._qt.shortcuts import CLASS_KEYS, KEYS, Shortcuts
+from napari_regcon._qt.status import Status
+from napari_regcon._qt.weights import WeightsShop
+from napari_regcon.worker.client import EngineClient
+from napari_regcon.worker.protocol import ClearCache, Configure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import napari
+
+    from napari_regcon._qt.jobs import Client
+    from napari_regcon.worker.protocol import EngineEvent
+
+WEIGHT_FILES = "Weights (*.safetensors *.pt *.pth);;All files (*)"
+
+
+class RegconWidget(QWidget):
+    """Segment an image from a few painted labels.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer that the dock belongs to.
+    make_client : callable, optional
+        Makes the client of the engine; another one in tests.
+    """
+
+    def __init__(
+        self,
+        napari_viewer: napari.Viewer,
+        make_client: Callable[[Callable[[EngineEvent], None]], Client] = EngineClient,
+    ) -> None:
+        super().__init__()
+        preferences = load_preferences()
+        self.viewer = napari_viewer
+        self.core = DockCore(napari_viewer, preferences, make_client)
+        self.panels = Panels.make(napari_viewer.layers, self)
+        self.state_line = StateLine(self)
+        self.status = Status(self.state_line, self)
+        self.presenter = Presenter(self.core, self.panels, self.status, self)
+        self.shop = WeightsShop(self.core.background, self._confirm, self)
+        self.shortcuts = Shortcuts(napari_viewer)
+        self._lay_out()
+        self._connect_core()
+        self._connect_panels()
+        self._connect_shop()
+        self._bind_keys()
+        self._end_in_time()
+        self.panels.model.choose("pixel-head", {}, preferences.weights, preferences.device)
+        self.panels.segment.set_live(preferences.live)
+        self.panels.image.start()
+        self.presenter.update_all()
+
+    def _lay_out(self) -> None:
+        inner = QWidget(self)
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(6, 4, 6, 6)
+        column.setSpacing(4)
+        for section in self.panels.in_order():
+            column.addWidget(section)
+        column.addStretch(1)
+        area = QScrollArea(self)
+        area.setWidget(inner)
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(8, 8, 4, 4)
+        outer.addWidget(self.state_line)
+        outer.addWidget(area, 1)
+        self.setMinimumWidth(330)
+
+    def _connect_core(self) -> None:
+        core, presenter, status = self.core, self.presenter, self.status
+        core.link.event.connect(presenter.engine_said)
+        core.workspace.current_changed.connect(presenter.update_all)
+        core.workspace.opened.connect(lambda _work: status.end("open"))
+        core.workspace.failed.connect(partial(status.fail, "open"))
+        core.workspace.failed.connect(self.panels.image.show_trouble)
+        core.workspace.layer_lost.connect(lambda *_: presenter.update_all())
+        core.classes.changed.connect(presenter.update_labels)
+        core.classes.refused.connect(self.panels.labels.show_trouble)
+        core.labelling.refused.connect(self.panels.labels.show_trouble)
+        core.labelling.painted.connect(lambda _work: presenter.update_counts())
+        core.labelling.layer_changed.connect(presenter.update_labels)
+        core.labelling.layer_changed.connect(presenter.update_export)
+        core.labelling.class_picked.connect(lambda _value: presenter.update_counts())
+        core.marking.marked.connect(lambda _work: presenter.update_labels())
+        core.marking.refused.connect(self.panels.labels.show_trouble)
+        core.results.layer_made.connect(lambda _work: presenter.update_export())
+        core.live.busy.connect(presenter.show_preview_state)
+        core.live.failed.connect(partial(status.fail, "preview"))
+        core.volume.changed.connect(presenter.update_volume)
+        core.volume.noted.connect(self.panels.segment.say)
+        core.volume.failed.connect(partial(status.fail, "volume"))
+        core.volume.finished.connect(presenter.volume_ended)
+        core.saving.saved.connect(lambda path: self.panels.export.show_result(f"Saved {path}"))
+        core.saving.failed.connect(self.panels.export.show_result)
+        layers = self.viewer.layers.events
+        layers.inserted.connect(presenter.layers_changed)
+        layers.removed.connect(presenter.layers_changed)
+        self.viewer.dims.events.current_step.connect(presenter.moved)
+        core.on_close(partial(layers.inserted.disconnect, presenter.layers_changed))
+        core.on_close(partial(layers.removed.disconnect, presenter.layers_changed))
+        core.on_close(partial(self.viewer.dims.events.current_step.disconnect, presenter.moved))
+
+    def _connect_panels(self) -> None:
+        core, panels = self.core, self.panels
+        panels.image.chosen.connect(core.workspace.choose)
+        panels.image.axes_chosen.connect(core.workspace.set_axes)
+        panels.model.configured.connect(self._configure)
+        panels.model.clear_cache_wanted.connect(partial(core.link.send, ClearCache()))
+        labels = panels.labels
+        labels.new_layer_wanted.connect(core.labelling.new_layer)
+        labels.layer_chosen.connect(core.labelling.use_layer)
+        labels.add_wanted.connect(core.labelling.add_class)
+        labels.remove_wanted.connect(
+            lambda value: core.classes.remove(value, core.labelling.painted_px(value))
+        )
+        labels.classes.picked.connect(core.labelling.pick_class)
+        labels.classes.renamed.connect(core.classes.rename)
+        labels.classes.recolored.connect(core.classes.recolor)
+        labels.slice_complete.connect(core.marking.mark_slice)
+        labels.box_complete.connect(self._mark_boxes)
+        labels.unmark_wanted.connect(core.marking.unmark)
+        segment = panels.segment
+        segment.live_toggled.connect(core.live.set_enabled)
+        segment.slice_wanted.connect(core.live.request_once)
+        segment.volume_wanted.connect(partial(core.volume.start, resume=False))
+        segment.resume_wanted.connect(partial(core.volume.start, resume=True))
+        segment.cancel_wanted.connect(core.volume.cancel)
+        segment.toggle_wanted.connect(core.results.toggle)
+        panels.export.save_wanted.connect(self._save)
+        core.on_close(panels.image.close_panel)
+
+    def _connect_shop(self) -> None:
+        model = self.panels.model
+        model.weights_wanted.connect(self.shop.fetch)
+        model.import_wanted.connect(self._import_weights)
+        self.shop.progressed.connect(partial(self.status.begin, "weights"))
+        self.shop.failed.connect(partial(self.status.fail, "weights"))
+        self.shop.changed.connect(self._weights_arrived)
+
+    def _bind_keys(self) -> None:
+        for index, key in enumerate(CLASS_KEYS):
+            self.shortcuts.bind(key, partial(self.core.labelling.pick_nth_class, index))
+        self.shortcuts.bind(KEYS["toggle_live"], self.panels.segment.toggle_live)
+        self.shortcuts.bind(KEYS["toggle_prediction"], self.core.results.toggle)
+        self.shortcuts.bind(KEYS["segment_slice"], self.core.live.request_once)
+        self.core.on_close(self.shortcuts.close)
+
+    def _end_in_time(self) -> None:
+        """End with the dock, the window or the application, whichever goes first."""
+        self.destroyed.connect(self.core.close)
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.core.close)
+
+    def _configure(self, choice: Configure) -> None:
+        if choice.weights is None and choice.method != "pixel-head":
+            self.panels.model.show_weights(self.shop.entries(choice.method))
+            return
+        self.core.link.send(choice)
+        self.core.live.request()
+
+    def _mark_boxes(self) -> None:
+        layers = self.viewer.layers
+        active = layers.selection.active
+        shapes = [x for x in layers if isinstance(x, Shapes) and len(x.data)]
+        if shapes:
+            self.core.marking.mark_boxes(active if active in shapes else shapes[-1])
+
+    def _save(self, role: str, path: str) -> None:
+        self.panels.export.show_busy(path)
+        self.core.saving.save(role, path)
+
+    def _import_weights(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Weights from a file", "", WEIGHT_FILES)
+        if path:
+            self.shop.import_file(Path(path))
+
+    def _weights_arrived(self, name: str) -> None:
+        self.status.end("weights")
+        self.panels.model.show_weights(self.shop.entries(self.panels.model.method), name)
+
+    def _confirm(self, title: str, text: str) -> bool:
+        answer = QMessageBox.question(self, title, text)
+        return bool(answer == QMessageBox.StandardButton.Yes)

@@ -1,0 +1,282 @@
+"""The images of one viewer that are worked on, and which of them is chosen.
+
+For every image that was chosen once there is an :class:`ImageWork`: what the session knows of it
+and the layers that belong to it. Its pixels are made reachable for the engine in the
+background. Nothing here knows what is painted or predicted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_regcon._qt.layers import finest, geometry_of
+from napari_regcon._qt.sources import Source, make_source, paths_behind
+from napari_regcon.errors import InputError
+from napari_regcon.session.state import ImageState
+from napari_regcon.types import Box
+from napari_regcon.worker.protocol import CloseImage, OpenImage, Paint
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Labels, Layer
+
+    from napari_regcon._qt.background import Background, Task
+    from napari_regcon._qt.jobs import EngineLink
+
+_ids = itertools.count(1)
+
+
+@dataclass(eq=False)
+class ImageWork:
+    """One image that is worked on.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        The image.
+    state : ImageState
+        What the session knows of it.
+    source : Source or None
+        Its pixels as the engine sees them, once they are ready.
+    opening : Task or None
+        What makes the source, while it does.
+    labels, prediction, final, uncertainty : napari.layers.Labels or Image or None
+        The layers that belong to it, as far as they are there.
+    """
+
+    layer: Image
+    state: ImageState
+    source: Source | None = None
+    opening: Task | None = None
+    labels: Labels | None = None
+    prediction: Labels | None = None
+    final: Labels | None = None
+    uncertainty: Image | None = None
+
+    @property
+    def image_id(self) -> str:
+        """How the engine knows it."""
+        return self.state.image_id
+
+    def forget_layer(self, layer: Layer) -> str:
+        """Drop a layer that left the viewer; return which one it was, or an empty string."""
+        for role in ("labels", "prediction", "final", "uncertainty"):
+            if getattr(self, role) is layer:
+                setattr(self, role, None)
+                return role
+        return ""
+
+
+class Workspace(QObject):
+    """The images of a viewer, of which one is chosen.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer.
+    link : EngineLink
+        Is told of images that open and close.
+    background : Background
+        Makes sources.
+    parent : QObject, optional
+        Owner.
+
+    Attributes
+    ----------
+    current_changed : Signal
+        Another image is chosen, or none, or its axes are others.
+    opened : Signal
+        ImageWork: the engine can reach its pixels now.
+    removed : Signal
+        ImageWork: the image is gone.
+    layer_lost : Signal
+        ImageWork, str: a layer of this role is gone.
+    failed : Signal
+        str: why an image cannot be used.
+    """
+
+    current_changed = Signal()
+    opened = Signal(object)
+    removed = Signal(object)
+    layer_lost = Signal(object, str)
+    failed = Signal(str)
+
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        link: EngineLink,
+        background: Background,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self._link = link
+        self._background = background
+        self._works: dict[Image, ImageWork] = {}
+        self.current: ImageWork | None = None
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    def works(self) -> list[ImageWork]:
+        """Return all images that were chosen once."""
+        return list(self._works.values())
+
+    def choose(self, layer: Image | None) -> None:
+        """Work on this image from now on."""
+        work = self._works.get(layer) if layer is not None else None
+        if layer is not None and work is None:
+            try:
+                work = self._start(layer, geometry_of(layer))
+            except InputError as error:
+                self.failed.emit(str(error))
+        if work is not self.current:
+            self.current = work
+            self.current_changed.emit()
+
+    def set_axes(self, letters: str) -> None:
+        """Take the axes of the chosen image as these; what was painted on it is kept aside.
+
+        Raises
+        ------
+        InputError
+            If the letters do not fit.
+        """
+        if self.current is None or letters == self.current.state.geometry.letters:
+            return
+        layer = self.current.layer
+        geometry = geometry_of(layer, letters)
+        self._drop(self._works.pop(layer))
+        self.current = self._start(layer, geometry)
+        self.current_changed.emit()
+
+    def tell_painted(self, work: ImageWork) -> bool:
+        """Tell the engine what is newly painted; False while it cannot reach the image yet."""
+        if work.source is None:
+            return False
+        planes = work.state.painted.take_changes()
+        if planes:
+            self._link.send(Paint(work.image_id, planes))
+        return True
+
+    def visible_prefix(self, work: ImageWork) -> tuple[int, ...]:
+        """Return the plane of an image that the sliders stand on."""
+        position = work.layer.world_to_data(self.viewer.dims.point)
+        return work.state.geometry.prefix_at([float(p) for p in position])
+
+    def shows_planes(self, work: ImageWork) -> bool:
+        """Tell whether the viewer shows slices of rows and columns, and not 3-D or a side view."""
+        dims = self.viewer.dims
+        offset = dims.ndim - work.layer.ndim
+        displayed = {axis - offset for axis in dims.displayed}
+        return dims.ndisplay == 2 and displayed == set(work.state.geometry.plane_sliders)
+
+    def visible_box(self, work: ImageWork) -> Box:
+        """Return the Y, X box of the plane that is on screen."""
+        plane = Box.of_shape(work.state.geometry.plane_shape)
+        guide = work.labels if work.labels is not None and work.labels.visible else work.layer
+        if not self.shows_planes(work) or (guide.multiscale and guide.data_level):
+            return plane
+        y, x = work.state.geometry.plane_sliders
+        (top, left), (bottom, right) = guide.corner_pixels[:, [y, x]].astype(int)
+        seen = Box((int(top), int(left)), (int(bottom) + 1, int(right) + 1)).intersect(plane)
+        return seen if seen.size else plane
+
+    def close(self) -> None:
+        """Let go of all images."""
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        for work in self.works():
+            self._drop(self._works.pop(work.layer))
+        self.current = None
+
+    def _start(self, layer: Image, geometry: Any) -> ImageWork:
+        work = ImageWork(layer, ImageState(f"image-{next(_ids)}", layer.name, geometry))
+        self._works[layer] = work
+        layer.events.data.connect(self._on_data)
+        self._open(work)
+        return work
+
+    def _open(self, work: ImageWork) -> None:
+        geometry = work.state.geometry
+        array = geometry.image_array(finest(work.layer))
+        self._close_source(work)
+        work.opening = self._background.start(
+            make_source(array, geometry.axes, paths_behind(work.layer)),
+            done=lambda source: self._on_source(work, source),
+            failed=lambda message: self._on_no_source(work, message),
+            unused=_close,
+        )
+
+    def _on_source(self, work: ImageWork, source: Source) -> None:
+        work.opening = None
+        work.source = source
+        work.state.fingerprint = source.fingerprint
+        layer, geometry = work.layer, work.state.geometry
+        scale = dict(zip(geometry.letters, (float(s) for s in layer.scale), strict=True))
+        shift = dict(zip(geometry.letters, (float(t) for t in layer.translate), strict=True))
+        units = dict(zip(geometry.letters, (str(u) for u in layer.units), strict=True))
+        request = OpenImage(
+            work.image_id,
+            source.handle,
+            geometry.axes,
+            work.state.name,
+            tuple(scale.get(a, 1.0) for a in geometry.axes),
+            tuple(units.get(a, "pixel") for a in geometry.axes),
+            tuple(shift.get(a, 0.0) for a in geometry.axes),
+        )
+        self._link.send(request)
+        work.state.painted.touch_all()
+        self.opened.emit(work)
+
+    def _on_no_source(self, work: ImageWork, message: str) -> None:
+        work.opening = None
+        self.failed.emit(message)
+
+    def _on_data(self, event: Any) -> None:
+        """Somebody gave the image other pixels."""
+        work = self._works.get(event.source)
+        if work is None:
+            return
+        shape = tuple(finest(work.layer).shape[: work.layer.ndim])
+        if shape == work.state.geometry.shape:
+            self._open(work)
+            return
+        was_current = work is self.current
+        self._drop(self._works.pop(work.layer))
+        self.current = None if was_current else self.current
+        if was_current:
+            self.choose(work.layer)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        if layer in self._works:
+            self._drop(self._works.pop(layer))
+            return
+        for work in self.works():
+            role = work.forget_layer(layer)
+            if role:
+                self.layer_lost.emit(work, role)
+
+    def _drop(self, work: ImageWork) -> None:
+        work.layer.events.data.disconnect(self._on_data)
+        self.removed.emit(work)
+        self._close_source(work)
+        if work is self.current:
+            self.current = None
+            self.current_changed.emit()
+
+    def _close_source(self, work: ImageWork) -> None:
+        if work.opening is not None:
+            work.opening.cancel()
+            work.opening = None
+        if work.source is not None:
+            self._link.send(CloseImage(work.image_id))
+            _close(work.source)
+            work.source = None
+
+
+def _close(source: Source) -> None:
+    if source.buffer is not None:
+        source.buffer.close()
