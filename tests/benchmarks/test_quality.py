@@ -1,0 +1,150 @@
+"""The quality benchmark on a small data set: same figures twice, what a record holds, resuming."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+pytest.importorskip("matplotlib", reason="the benchmarks' own extra")
+
+from benchmarks.datasets import load_dataset
+from benchmarks.methods import Method, Painted
+
+from benchmarks import protocols, quality
+from napari_regcon.errors import InputError
+
+CARD = """
+name = "Blobs"
+role = "measure"
+licence = "CC0-1.0"
+axes = "{axes}"
+labels_are = "{kind}"
+classes = {{ 1 = "blob" }}
+[[images]]
+raw = "raw.tif"
+labels = "labels.tif"
+"""
+
+
+def _write(folder, kind="classes", n_planes=6):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :120]
+    truth = np.zeros((n_planes, 96, 120), np.uint8)
+    for plane in truth:
+        for number in range(1, 7):
+            cy, cx = rng.integers(10, 86), rng.integers(10, 110)
+            plane[(y - cy) ** 2 + (x - cx) ** 2 < 120] = number if kind == "instances" else 1
+    raw = (truth > 0) * 90 + 80 + rng.normal(0, 20, truth.shape)
+    folder.mkdir()
+    squeezed = [a[0] if n_planes == 1 else a for a in (raw.clip(0, 255).astype(np.uint8), truth)]
+    axes = "YX" if n_planes == 1 else "ZYX"
+    tifffile.imwrite(folder / "raw.tif", squeezed[0], photometric="minisblack")
+    tifffile.imwrite(folder / "labels.tif", squeezed[1], photometric="minisblack")
+    (folder / "dataset.toml").write_text(CARD.format(axes=axes, kind=kind))
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data").mkdir()
+    _write(tmp_path / "data" / "blobs")
+    return tmp_path / "data"
+
+
+def _run(data, out, *more):
+    words = ["--data", str(data), "--fast", "--out", str(out), *more]
+    assert quality.main([*words, "--methods", "pixel-head", "prototype"]) == 0
+    return json.loads(out.read_text())
+
+
+@pytest.mark.parametrize("budget", ["strokes", "slices"])
+def test_running_twice_gives_the_same_figures(data, tmp_path, budget, capsys):
+    first = _run(data, tmp_path / "a.json", "--budget", budget)
+    second = _run(data, tmp_path / "b.json", "--budget", budget)
+    dice = [[r["dice_mean"] for r in run["records"]] for run in (first, second)]
+    assert dice[0] == dice[1]
+    assert min(dice[0]) > 0.5
+    record = first["records"][0]
+    assert record.keys() >= {
+        "dataset", "class", "method", "protocol", "budget", "dice_mean", "dice_std", "fit_s",
+        "predict_s",
+    }  # fmt: skip
+    assert record["protocol"] == budget
+    assert first["environment"].keys() >= {"commit", "device", "versions"}
+    assert "| blobs | blob | pixel-head |" in capsys.readouterr().out
+    assert (tmp_path / "a-blobs.png").stat().st_size > 1000
+
+
+def test_a_finished_part_is_not_measured_again(data, tmp_path, monkeypatch):
+    first = _run(data, tmp_path / "a.json")
+
+    def fail(*_args, **_settings):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(quality, "strokes_protocol", fail)
+    assert _run(data, tmp_path / "a.json")["records"] == first["records"]
+
+
+def test_an_unknown_name_says_what_there_is(data, tmp_path):
+    with pytest.raises(SystemExit, match="pixel-head"):
+        quality.main(["--data", str(data), "--methods", "magic"])
+    with pytest.raises(SystemExit, match="blobs"):
+        quality.main(["--data", str(data), "--dataset", "nothing"])
+
+
+def test_the_halves_never_meet(data, tmp_path):
+    dataset = load_dataset(data / "blobs")
+    assert not set(dataset.train) & set(dataset.test)
+    assert len(dataset.test) >= len(dataset.train)
+    _write(tmp_path / "single", n_planes=1)
+    single = load_dataset(tmp_path / "single")
+    assert [image.truth.shape for image in single.images] == [(96, 60), (96, 60)]
+
+
+def test_instances_become_objects_and_on_request_their_boundaries(tmp_path):
+    _write(tmp_path / "cells", kind="instances")
+    plain = load_dataset(tmp_path / "cells")
+    assert plain.classes == ("background", "blob")
+    edged = load_dataset(tmp_path / "cells", boundary=True)
+    assert edged.classes == ("background", "blob", "boundary")
+    for image, other in zip(plain.images, edged.images, strict=True):
+        np.testing.assert_array_equal(image.truth > 0, other.truth > 0)
+        assert (other.truth == 2).any()
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"dataset\.toml"):
+        load_dataset(tmp_path)
+
+
+class _AllBackground(Method):
+    name = "nothing"
+
+    def fit(self, painted: Painted, seed: int) -> None:
+        self.n_painted = sum(int((plane > 0).sum()) for plane in painted.planes.values())
+
+    def predict(self, dataset, unit):
+        return np.zeros(dataset.truth(unit).shape, np.uint8)
+
+
+def test_corrections_go_where_the_reference_is_wrong(data):
+    dataset = load_dataset(data / "blobs")
+    strokes = protocols.simulate_strokes(dataset, _AllBackground(), n_strokes=20, seed=1)
+    assert len(strokes) == 20
+    assert [s.class_index for s in strokes[:6]] == [0, 1] * 3
+    # The reference calls everything background, so every correction is on the other class.
+    assert {s.class_index for s in strokes[6:]} == {1}
+    for stroke in strokes:
+        assert stroke.unit in dataset.train
+        assert (dataset.truth(stroke.unit)[stroke.mask] == stroke.class_index).all()
+
+
+def test_a_budget_means_that_many_strokes(data):
+    dataset = load_dataset(data / "blobs")
+    strokes = protocols.simulate_strokes(dataset, _AllBackground(), n_strokes=10, seed=1)
+    method = _AllBackground()
+    scores = dict(protocols.strokes_protocol(dataset, method, strokes, (1, 6, 10, 50), seed=0))
+    assert list(scores) == [6, 10]
+    assert scores[10].dice == {"blob": 0.0}
