@@ -1,18 +1,17 @@
 """The ``napari-regcon`` command: its subcommands, and how errors end it.
 
 An error that the tool raises on purpose is printed in plain words and ends the command with
-exit status 2; ``--debug`` shows where it came from. Ctrl-C ends it with 130 after tidying up.
+exit status 2; ``--debug`` shows where it came from. Ctrl-C ends it with 130, after tidying up.
 Commands import what they need when they run, so that ``--help`` is quick.
 """
 
-import signal
-import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from napari_regcon import __version__
+from napari_regcon._cli import weights
 from napari_regcon._cli.console import show_error, stderr, stdout
 from napari_regcon._cli.segment import segment
 from napari_regcon.errors import RegconError
@@ -65,10 +64,9 @@ def options(
 
 
 app.command()(segment)
+app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
     """Run the command line."""
-    # A cluster ends jobs with SIGTERM: tidy up as after Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     app()
