@@ -7,6 +7,7 @@ what the pixels show.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -139,8 +140,11 @@ def estimate_normalization(
 
 
 def _blocks(volume: Volume, n_blocks: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Read blocks spread over a volume, each as ``(pixels, channels)``."""
+    """Read blocks spread over a volume, or all of a small one, each ``(pixels, channels)``."""
     shape = volume.label_shape
+    if math.prod(shape) <= n_blocks * BLOCK_PX**2:
+        yield np.asarray(volume.data[...]).reshape(-1, volume.n_channels)
+        return
     sides = [1] * (len(shape) - 2) + [min(BLOCK_PX, n) for n in shape[-2:]]
     places = np.array([n - side + 1 for n, side in zip(shape, sides, strict=True)])
     # Latin hypercube: along every axis, each of `n_blocks` parts holds one block.

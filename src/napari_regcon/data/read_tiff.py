@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import weakref
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_regcon.data.axes import UNKNOWN, pixel_sizes
-from napari_regcon.data.source import Source
+from napari_regcon.data.axes import UNKNOWN
+from napari_regcon.data.source import Source, explained
+from napari_regcon.data.tiff_scale import tiff_scale
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
     from tifffile import TiffFile, TiffPageSeries
 
-_COARSEST_UM = 10.0
-"""Without a unit of its own, a resolution that makes larger pixels is one for printing."""
+_MOST_SHRUNK = {5: 4000, 8: 1100, 32946: 1100, 32773: 70}
+"""How many times smaller LZW, deflate and PackBits can make pixels at the very most."""
+
+_ALPHA = (1, 2)
+"""Kinds of extra samples that are transparency."""
 
 
 def read_tiff(path: Path) -> Source:
-    """Read the largest image of a TIFF file.
+    """Read the header of a TIFF file and map or prepare the pixels of its largest image.
 
     Raises
     ------
@@ -40,23 +45,21 @@ def read_tiff(path: Path) -> Source:
     try:
         index = _main_series(tif, path)
         series = tif.series[index]
-        _check_extent(tif, series, path)
         axes, n_channels = _axes(series)
-        scale = _scale(tif, index)
-        shape = series.get_shape(squeeze=False)
-        if series.dataoffset is not None and not series.is_multifile and series.transform is None:
-            dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
-            array: Any = np.memmap(path, dtype, "r", series.dataoffset, shape)
-            chunks = None
+        scale = tiff_scale(tif, index)
+        _check_extent(tif, series, path)
+        if _is_one_piece(series):
             tif.close()
-        else:
-            _check_codec(series, path)
-            array = TiffPixels(tif, series)
-            chunks = array.chunks
+            dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
+            shape = series.get_shape(squeeze=False)
+            pixels = np.memmap(path, dtype, "r", series.dataoffset, shape)
+            return Source(pixels, axes, None, scale, n_channels=n_channels)
+        _check_codec(series, path)
+        lazy = TiffPixels(tif, series, path)
     except BaseException:
         tif.close()
         raise
-    return Source(array, axes, chunks, scale, n_channels=n_channels)
+    return Source(lazy, axes, lazy.chunks, scale, n_channels=n_channels)
 
 
 class TiffPixels:
@@ -68,23 +71,32 @@ class TiffPixels:
         An open file; closed when this goes away.
     series : tifffile.TiffPageSeries
         The image.
+    path : pathlib.Path
+        The file, for messages.
     """
 
-    def __init__(self, tif: TiffFile, series: TiffPageSeries) -> None:
-        import zarr
-
-        # A strip is often a few rows only; a tile is a good portion.
-        mode = "page" if not series.keyframe.is_tiled else "strile"
-        store = series.aszarr(level=0, squeeze=False, chunkmode=mode.upper(), maxworkers=1)
-        self._pixels = zarr.open_array(store, mode="r", zarr_format=2)
-        self.shape: tuple[int, ...] = self._pixels.shape
-        self.dtype: np.dtype[Any] = self._pixels.dtype
+    def __init__(self, tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
+        self._series = series
+        self._path = path
+        self.shape: tuple[int, ...] = series.get_shape(squeeze=False)
+        self.dtype = np.dtype(series.dtype)
         self.ndim = len(self.shape)
-        self.chunks: tuple[int, ...] = self._pixels.chunks
+        # A strip is often a few rows only, so pages are decoded as a whole; tiles are larger.
+        self._mode = "STRILE" if series.keyframe.is_tiled else "PAGE"
+        page = series.keyframe.chunks if self._mode == "STRILE" else series.keyframe.shape
+        self.chunks = (1,) * (self.ndim - len(page)) + tuple(page)
         weakref.finalize(self, tif.close)
 
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
-        return np.asarray(self._pixels[key])
+        with explained(self._path):
+            return np.asarray(self._pixels[key])
+
+    @cached_property
+    def _pixels(self) -> Any:
+        import zarr
+
+        store = self._series.aszarr(level=0, squeeze=False, chunkmode=self._mode, maxworkers=1)
+        return zarr.open_array(store, mode="r", zarr_format=2)
 
 
 def _main_series(tif: TiffFile, path: Path) -> int:
@@ -100,6 +112,10 @@ def _main_series(tif: TiffFile, path: Path) -> int:
             next_step="Save each as a file of its own, or all as one stack.",
         )
     return sizes.index(largest)
+
+
+def _is_one_piece(series: TiffPageSeries) -> bool:
+    return series.dataoffset is not None and not series.is_multifile and series.transform is None
 
 
 def _check_extent(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
@@ -120,17 +136,27 @@ def _check_extent(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
             f"{str(path)!r} is cut off: it has {size:,} bytes, but its header speaks of {end:,}.",
             next_step="Copy or export the file again.",
         )
+    first = series.keyframe
+    shrunk = _MOST_SHRUNK.get(int(first.compression))
+    if shrunk and all(first.databytecounts) and first.nbytes > shrunk * sum(first.databytecounts):
+        raise InputError(
+            f"{str(path)!r} claims to have {first.shape} pixels per slice, but stores only "
+            f"{sum(first.databytecounts):,} bytes for them.",
+            next_step="The file is damaged; copy or export it again.",
+        )
 
 
 def _check_codec(series: TiffPageSeries, path: Path) -> None:
     """Refuse a compression that cannot be decoded here before work starts."""
+    from tifffile import TIFF
+
+    page = series.keyframe
     try:
-        series.keyframe.decode  # noqa: B018 - looks the decoder up
-    except (ImportError, ValueError) as error:
+        TIFF.DECOMPRESSORS[page.compression], TIFF.UNPREDICTORS[page.predictor]
+    except KeyError as error:
         raise InputError(
-            f"{str(path)!r} is compressed with {series.keyframe.compression.name}, which cannot be "
-            f"decoded here: {error}.",
-            next_step="Install the package 'imagecodecs', or save the file uncompressed.",
+            f"The compression of {str(path)!r} cannot be decoded here: {error.args[0]}.",
+            next_step="Install the package 'imagecodecs', or save the file without compression.",
         ) from error
 
 
@@ -139,62 +165,11 @@ def _axes(series: TiffPageSeries) -> tuple[str, int | None]:
     stored = series.get_axes(squeeze=False)
     shape = series.get_shape(squeeze=False)
     lengths = dict(zip(stored, shape, strict=True))
-    letters = []
-    for axis in stored:
-        if axis == "S" and lengths.get("C", 1) == 1:
-            letters.append("C")
-        elif axis == "C" and lengths.get("S", 1) > 1 and lengths["C"] == 1:
-            letters.append(UNKNOWN)
-        else:
-            letters.append(axis if axis in "TZYXC" else UNKNOWN)
-    extra = [int(e) for e in series.keyframe.extrasamples]
-    n_alpha = sum(e in (1, 2) for e in extra)
+    letters = "".join(axis if axis in "TZYXC" else UNKNOWN for axis in stored)
+    if "S" in stored and lengths.get("C", 1) == 1:
+        # Colours in one pixel take the place of the channel axis.
+        letters = letters.replace("C", UNKNOWN)
+        letters = letters[: stored.index("S")] + "C" + letters[stored.index("S") + 1 :]
+    n_alpha = sum(int(extra) in _ALPHA for extra in series.keyframe.extrasamples)
     n_samples = lengths.get("S", 1)
-    return "".join(letters), n_samples - n_alpha if 0 < n_alpha < n_samples else None
-
-
-def _scale(tif: TiffFile, index: int) -> dict[str, tuple[float, str]]:
-    """Return pixel sizes by axis, from whichever metadata the file has."""
-    if tif.is_ome:
-        return _ome_scale(tif, index)
-    resolution = _resolution(tif)
-    imagej = tif.imagej_metadata
-    if imagej is not None:
-        unit = imagej.get("unit")
-        units = {"X": unit, "Y": imagej.get("yunit", unit), "Z": imagej.get("zunit", unit)}
-        sizes = {axis: (1 / r if r else 0, units[axis]) for axis, r in resolution.items()}
-        sizes["Z"] = (imagej.get("spacing"), units["Z"])
-        sizes["T"] = (imagej.get("finterval"), imagej.get("tunit", "sec"))
-        return pixel_sizes(sizes)
-    unit = {2: "inch", 3: "cm"}.get(int(tif.pages.first.resolutionunit or 1))
-    found = pixel_sizes({axis: (1 / r if r else 0, unit) for axis, r in resolution.items()})
-    per_um = {"millimeter": 1e3, "centimeter": 1e4}
-    return {
-        axis: (size, word)
-        for axis, (size, word) in found.items()
-        if size * per_um[word] < _COARSEST_UM
-    }
-
-
-def _resolution(tif: TiffFile) -> dict[str, float]:
-    """Return pixels per unit along X and Y, 0 where not given."""
-    found = {}
-    for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
-        value = tif.pages.first.tags.valueof(tag, (0, 1))
-        top, bottom = value if isinstance(value, tuple) and len(value) == 2 else (0, 1)
-        found[axis] = top / bottom if bottom else 0.0
-    return found
-
-
-def _ome_scale(tif: TiffFile, index: int) -> dict[str, tuple[float, str]]:
-    import tifffile
-
-    images = tifffile.xml2dict(tif.ome_metadata)["OME"].get("Image", {})
-    image = images[index] if isinstance(images, list) else images
-    pixels = image.get("Pixels", {})
-    sizes = {
-        axis: (pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        for axis in "XYZ"
-    }
-    sizes["T"] = (pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
-    return pixel_sizes(sizes)
+    return letters, n_samples - n_alpha if 0 < n_alpha < n_samples else None

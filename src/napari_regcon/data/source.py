@@ -8,22 +8,25 @@ knows a file format.
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_regcon.data.axes import assign_axes
-from napari_regcon.errors import InputError
+from napari_regcon.data.decoded import DecodedParts
+from napari_regcon.errors import InputError, RegconError
 from napari_regcon.types import CANONICAL_AXES, LazyArray, Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MOST_BYTES = 2**50
 """An image that claims to be larger than this (1 PiB) is taken for a damaged file."""
 
-MOST_CHUNK_BYTES = 2**32
+MOST_CHUNK_BYTES = 2**31
 """Compressed pixels are decoded in chunks; larger ones would fill the memory."""
 
 _DASK_CHUNK_PX = 1024
@@ -37,12 +40,13 @@ class Source:
     Parameters
     ----------
     array : LazyArray
-        A numpy array or memory map, or anything else that can be cut by a tuple of slices.
+        A memory map, or anything else that can be cut by a tuple of slices.
     axes : str
         One letter per axis in the order of the file: T, Z, Y, X, C, or ``?`` where the file
         does not say.
     chunks : tuple of int, optional
-        Shape of the parts that are stored together, where the array is not numpy's.
+        Shape of the parts that are decoded as a whole. None: the pixels are not compressed, or
+        can only be decoded all at once.
     scale : dict of str to (float, str)
         Pixel size and its unit, by axis letter.
     translate : dict of str to float
@@ -83,23 +87,13 @@ def volume_of(source: Source, *, axes: str | None, name: str, path: Path) -> Vol
     letters = assign_axes(source.axes, tuple(source.array.shape), axes, path)
     kept = [axis for axis in CANONICAL_AXES if axis in letters]
     order = tuple(letters.index(axis) for axis in kept)
-    view = Reordered(source.array, order, source.n_channels if "C" in kept else None)
+    n_channels = source.n_channels if "C" in kept else None
     data: LazyArray
-    if isinstance(source.array, np.ndarray):
-        data = view[(slice(None),) * len(order)]
+    if source.chunks is None:
+        # Memory maps stay on disk; the others are single pictures.
+        data = Reordered(source.array, order, n_channels)[(slice(None),) * len(order)]
     else:
-        import dask.array as da
-
-        chunks = source.chunks or tuple(source.array.shape)
-        data = da.from_array(
-            view,
-            chunks=tuple(
-                _grouped(chunks[i], n, axis)
-                for i, n, axis in zip(order, view.shape, kept, strict=True)
-            ),
-            name=False,
-            meta=np.empty((0,) * view.ndim, view.dtype),
-        )
+        data = _dask(source, source.chunks, order, n_channels, kept)
     scale = [source.scale.get(axis, (1.0, "pixel")) for axis in kept]
     return Volume(
         data,
@@ -110,6 +104,25 @@ def volume_of(source: Source, *, axes: str | None, name: str, path: Path) -> Vol
         name,
         path,
     )
+
+
+def _dask(
+    source: Source,
+    chunks: tuple[int, ...],
+    order: tuple[int, ...],
+    n_channels: int | None,
+    axes: list[str],
+) -> LazyArray:
+    import dask.array as da
+
+    view = Reordered(DecodedParts(source.array, chunks), order, n_channels)
+    grouped = [
+        _grouped(chunks[i], n, axis) for i, n, axis in zip(order, view.shape, axes, strict=True)
+    ]
+    lazy: LazyArray = da.from_array(
+        view, chunks=tuple(grouped), name=False, meta=np.empty((0,) * view.ndim, view.dtype)
+    )
+    return lazy
 
 
 class Reordered:
@@ -148,6 +161,30 @@ class Reordered:
         values = values.transpose(*left, *self._order)[(0,) * len(left)]
         cut: np.ndarray = values[tuple(slice(None) if isinstance(p, slice) else 0 for p in key)]
         return cut
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn whatever a library says of a damaged file into an error for the user.
+
+    Raises
+    ------
+    InputError
+        Instead of any other error that happened inside.
+    """
+    try:
+        yield
+    except RegconError:
+        raise
+    except PermissionError as error:
+        raise InputError(
+            f"{str(path)!r} may not be read.", next_step="Ask for the permission to read it."
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read: {error!r}.",
+            next_step="The file may be damaged, or of another format than its name says.",
+        ) from error
 
 
 def _check_kind(dtype: np.dtype[Any], path: Path) -> None:

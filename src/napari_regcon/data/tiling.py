@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +20,10 @@ import numpy as np
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+_Span = tuple[int, int]
+_start, _stop = itemgetter(0), itemgetter(1)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class TileGrid:
             raise ValueError(f"{self} needs 0 <= overlap < tile along every axis")
 
     @cached_property
-    def _spans(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+    def _spans(self) -> tuple[tuple[_Span, ...], ...]:
         """First pixel and one past the last of the tiles along each axis."""
         lines = zip(self.shape, self.tile_shape, self.overlap, strict=True)
         return tuple(tuple(_line(*line)) for line in lines)
@@ -74,7 +79,7 @@ class TileGrid:
         if not box.size:
             return iter(())
         return _boxes(
-            [(a, b) for a, b in spans if a < stop and b > start]
+            spans[bisect_right(spans, start, key=_stop) : bisect_left(spans, stop, key=_start)]
             for spans, start, stop in zip(self._spans, box.start, box.stop, strict=True)
         )
 
@@ -112,7 +117,7 @@ def blend_weights(grid: TileGrid, tile: Box) -> np.ndarray:
     return weights
 
 
-def _line(size: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
+def _line(size: int, tile: int, overlap: int) -> Iterator[_Span]:
     """Iterate over the tiles along one axis."""
     start = 0
     while start + tile < size:
@@ -123,6 +128,6 @@ def _line(size: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
         yield start, size
 
 
-def _boxes(spans: object) -> Iterator[Box]:
-    for part in itertools.product(*spans):  # type: ignore[misc]
+def _boxes(spans: Iterable[tuple[_Span, ...]]) -> Iterator[Box]:
+    for part in itertools.product(*spans):
         yield Box(tuple(a for a, _ in part), tuple(b for _, b in part))

@@ -6,7 +6,6 @@ One table says which reader takes which ending. Nothing here knows how a format 
 from __future__ import annotations
 
 import difflib
-from contextlib import contextmanager
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from napari_regcon.data.read_images import read_image
 from napari_regcon.data.read_stack import read_stack
 from napari_regcon.data.read_tiff import read_tiff
 from napari_regcon.data.read_zarr import ZARR_MARKS, read_zarr
-from napari_regcon.data.source import Source, volume_of
-from napari_regcon.errors import InputError, RegconError
+from napari_regcon.data.source import Source, explained, volume_of
+from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from napari_regcon.types import Volume
 
@@ -72,7 +71,7 @@ def open_volume(path: str | Path, *, axes: str | None = None, name: str | None =
         checked_axes(axes)
     if path.name in ZARR_MARKS:
         path = path.parent
-    with _explained(path):
+    with explained(path):
         source = _read(path)
         return volume_of(source, axes=axes, name=name or _stem(path), path=path)
 
@@ -107,24 +106,6 @@ def _missing(path: Path) -> InputError:
         f"There is no file {str(path)!r}.",
         next_step=f"Did you mean {similar[0]!r}?" if similar else "Check the name and the folder.",
     )
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn whatever a library says of a damaged file into an error for the user."""
-    try:
-        yield
-    except RegconError:
-        raise
-    except PermissionError as error:
-        raise InputError(
-            f"{str(path)!r} may not be read.", next_step="Ask for the permission to read it."
-        ) from error
-    except Exception as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read: {error!r}.",
-            next_step="The file may be damaged or of another format than its name says.",
-        ) from error
 
 
 def _stem(path: Path) -> str:
