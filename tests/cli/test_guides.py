@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from napari_regcon.data.volumes import open_volume
 from typer.testing import CliRunner
 
 from napari_regcon._cli.app import app
+from napari_regcon.data.volumes import open_volume
 
 GUIDES = Path(__file__).parents[2] / "docs" / "how-to"
 
@@ -49,7 +49,7 @@ def test_the_python_guide_works(files, capsys):
     assert "exists already" in said
     assert names["probabilities"].shape == (2, 96, 80)
     back = np.asarray(open_volume(folder / "result.zarr").data)
-    assert (back == truth + 1).mean() > 0.95
+    assert (back == truth + 1).mean() > 0.9
     np.testing.assert_array_equal(np.asarray(open_volume("again.tif").data), back)
     np.testing.assert_array_equal(names["out"], back - 1)
 
@@ -70,4 +70,4 @@ def test_the_commands_of_the_guide_work(files):
     }.items():
         assert set(np.unique(np.asarray(open_volume(folder / name).data))) <= values
     back = np.asarray(open_volume("b_segmented.zarr").data)
-    assert (back == truth + 1).mean() > 0.95
+    assert (back == truth + 1).mean() > 0.9

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari_regcon.data.volumes import open_volume
 
 from napari_regcon.data.export import Output
 from napari_regcon.data.normalize import Normalization
+from napari_regcon.data.volumes import open_volume
 from napari_regcon.engine import blocks as blocks_module
 from napari_regcon.engine.blocks import plan_blocks, without
 from napari_regcon.engine.volume import segment_volume
@@ -432,7 +432,7 @@ def test_a_volume_that_does_not_suit_the_predictor_is_refused_at_the_call(make_e
 
 
 def test_a_position_that_tiff_cannot_keep_is_told(make_exact, tmp_path):
-    volume = grey(translate=(0.0, 4.0, 8.0))
+    volume = grey(translate=(0.0, 4.0, 8.0), units=("nanometer",) * 3)
     events = list(segment_volume(volume, make_exact(), tmp_path / "a.tif"))
     assert "position" in events[0].text
     events = list(segment_volume(volume, make_exact(), tmp_path / "a.zarr"))

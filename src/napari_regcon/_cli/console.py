@@ -3,8 +3,11 @@
 Results go to standard output, everything else to standard error. Nothing here knows a command.
 """
 
+import contextlib
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from types import FrameType
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -39,8 +42,8 @@ def follow(events: Iterable[types.Event], what: str) -> types.Finished:
     Parameters
     ----------
     events : iterable of Event
-        The work. Where it is a generator, it is closed when anything goes wrong here, Ctrl-C
-        included, so that it can tidy up.
+        The work. Where it is a generator, it is closed when it is stopped, so that it can tidy
+        up.
     what : str
         What is being done, for the bar.
 
@@ -48,6 +51,11 @@ def follow(events: Iterable[types.Event], what: str) -> types.Finished:
     -------
     Finished
         The last event.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        After Ctrl-C or SIGTERM, between two steps; at once at the second Ctrl-C.
     """
     finished = types.Finished(0.0)
     columns = (
@@ -60,9 +68,11 @@ def follow(events: Iterable[types.Event], what: str) -> types.Finished:
         TimeRemainingColumn(elapsed_when_finished=False),
     )
     try:
-        with Progress(*columns, console=stderr) as bar:
+        with _signals_wait() as signals, Progress(*columns, console=stderr) as bar:
             task = bar.add_task(what, total=None, unit="")
             for event in events:
+                if signals:
+                    raise signals[0]
                 match event:
                     case types.Progress(done=done, total=total, what=unit):
                         bar.update(task, completed=done, total=total, unit=unit)
@@ -75,6 +85,28 @@ def follow(events: Iterable[types.Event], what: str) -> types.Finished:
         if close is not None:
             close()
     return finished
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[list[BaseException]]:
+    """Collect what Ctrl-C and SIGTERM would raise, to raise it between two steps.
+
+    Raised anywhere, it could hit between making a file and noting that it has to be removed,
+    or while another thread writes to it.
+    """
+    waiting: list[BaseException] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if waiting:
+            raise waiting[0]
+        waiting.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(143))
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield waiting
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def peak_memory() -> str:

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -198,7 +199,11 @@ class FileOutput(abc.ABC):
         """Close and delete the file."""
         self.close()
         if self.path.is_dir():
-            shutil.rmtree(self.path)
+            # An interrupted write may go on for a moment in a thread of the zarr library.
+            shutil.rmtree(self.path, ignore_errors=True)
+            if self.path.exists():
+                time.sleep(0.2)
+                shutil.rmtree(self.path)
         else:
             self.path.unlink(missing_ok=True)
 
