@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -116,7 +118,23 @@ def test_file_whose_tensors_are_bad_leaves_nothing_behind(folder, tmp_path):
     torch.save({"w": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "spread.pt")
     with pytest.raises(WeightsError, match="larger than its data"):
         weights.import_file(tmp_path / "spread.pt")
-    assert list(folder.iterdir()) == []
+    assert not folder.exists()
+
+
+def test_window_takes_files_in_without_torch(folder, file, official):
+    code = (
+        "import sys; from pathlib import Path; from napari_regcon.engine import weights; "
+        f"official, mine = Path({str(official)!r}), Path({str(file)!r}); "
+        "assert weights.recognise(official).name == 'universeg-v1'; "
+        "assert weights.recognise(mine) is None; "
+        "weights.copy_in(official, accept_licence=True); "
+        "assert weights.copy_in(mine).name == 'mine'; "
+        "assert weights.fetch('mine', progress=False).exists(); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert weights.load_state("mine")[1].card == {"licence": "CC-BY-4.0"}
+    assert weights.load_state("universeg-v1")[1].n_tensors == 2
 
 
 def test_official_file_got_by_hand_is_imported_under_its_name(folder, official):

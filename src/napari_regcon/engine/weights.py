@@ -43,6 +43,7 @@ __all__ = [
     "REGISTRY",
     "WeightsEntry",
     "WeightsInfo",
+    "copy_in",
     "entries",
     "fetch",
     "find",
@@ -52,6 +53,7 @@ __all__ = [
     "licence_accepted",
     "load_state",
     "path_of",
+    "recognise",
     "weights_dir",
 ]
 
@@ -115,7 +117,7 @@ def load_state(name_or_path: str | Path) -> tuple[dict[str, Tensor], WeightsInfo
         path = Path(name_or_path).expanduser()
         check_file(path)
         sha256 = sha256_of(path)
-        entry = _recognise(path, sha256)
+        entry = recognise(path, sha256)
         if entry is not None:
             require_licence(entry)
         state, card = read_state(path)
@@ -154,6 +156,34 @@ def import_file(
     WeightsError
         If the file cannot be used, is not what the name says, or the name is taken.
     """
+    state, card = read_state(Path(path).expanduser())
+    entry = copy_in(path, name=name, accept_licence=accept_licence)
+    target = path_of(entry)
+    return _describe(target, sha256_of(target), state, card, entry)
+
+
+def copy_in(
+    path: str | Path, *, name: str | None = None, accept_licence: bool = False
+) -> WeightsEntry:
+    """Do what :func:`import_file` does, but without torch, for the window's own process.
+
+    The outside of the file is checked here, its tensors when they are loaded.
+
+    Parameters
+    ----------
+    path, name, accept_licence
+        As in :func:`import_file`.
+
+    Returns
+    -------
+    WeightsEntry
+        What the file is known as from now on.
+
+    Raises
+    ------
+    WeightsError
+        As :func:`import_file`, except for what only shows in the tensors.
+    """
     source = Path(path).expanduser()
     suffix = {"torch": ".pt", "safetensors": ".safetensors"}[check_file(source)]
     entry = _entry_for(source, name, suffix)
@@ -167,9 +197,37 @@ def import_file(
                 os.fsync(file.fileno())
         except OSError as error:
             raise disk_error(error, target) from error
-        state, card = read_state(part)
-        sha256 = settle(entry, part, source="import")
-    return _describe(target, sha256, state, card, entry)
+        settle(entry, part, source="import")
+    return entry
+
+
+def recognise(path: Path, sha256: str = "") -> WeightsEntry | None:
+    """Return the known weights that a file is, if any; needs no torch.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Any file.
+    sha256 : str, optional
+        Its sum, where it is known already.
+
+    Returns
+    -------
+    WeightsEntry or None
+        Weights of the same sum or, where their sum is not known yet, of the same file name.
+
+    Raises
+    ------
+    WeightsError
+        If the file is not one with weights.
+    """
+    if not sha256:
+        check_file(path)
+        sha256 = sha256_of(path)
+    known = list(entries())
+    by_sum = (entry for entry in known if known_sum(entry) == sha256)
+    by_file = (e for e in known if e.file_name == path.name and known_sum(e) is None)
+    return next(by_sum, None) or next(by_file, None)
 
 
 def _named(name: str) -> WeightsEntry | None:
@@ -183,17 +241,9 @@ def _named(name: str) -> WeightsEntry | None:
     return find(name)
 
 
-def _recognise(path: Path, sha256: str) -> WeightsEntry | None:
-    """Return known weights with the sum or file name of a file."""
-    known = list(entries())
-    by_sum = (entry for entry in known if known_sum(entry) == sha256)
-    by_file = (e for e in known if e.file_name == path.name and known_sum(e) is None)
-    return next(by_sum, None) or next(by_file, None)
-
-
 def _entry_for(source: Path, name: str | None, suffix: str) -> WeightsEntry:
     known = {entry.name: entry for entry in entries()}
-    entry = known.get(name) if name else _recognise(source, sha256_of(source))
+    entry = known.get(name) if name else recognise(source, sha256_of(source))
     if entry is not None:
         if entry.packaged_file:
             raise WeightsError(f"The weights {entry.name!r} ship with the plugin already.")
