@@ -18,6 +18,8 @@ from napari_regcon.worker import shared
 from napari_regcon.worker.protocol import SharedArray
 from napari_regcon.worker.shared import SharedBuffer
 
+SEGMENTS = Path("/dev/shm")  # noqa: S108 - where Linux keeps them
+
 
 def is_there(name: str) -> bool:
     try:
@@ -114,10 +116,10 @@ def test_views_outlive_the_buffer_and_then_give_the_memory_back():
     view = buffer.array[3:5]
     buffer.close()
     assert view.tolist() == [3, 4]
-    assert len(shared._Segment._waiting) == 1
+    assert len(shared._Segment.waiting) == 1
     del view
-    SharedBuffer.create((1,), np.uint8).close()
-    assert not shared._Segment._waiting
+    shared.sweep()
+    assert not shared._Segment.waiting
 
 
 def test_segment_removed_from_outside_is_no_error():
@@ -158,11 +160,11 @@ def test_python_objects_cannot_be_shared():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux promises memory it does not have")
 def test_more_than_there_is_gets_an_error_instead_of_a_crash():
-    with pytest.raises(InputError, match="no room for 1[0-9]{9} MiB"):
+    with pytest.raises(InputError, match=r"no room for 1[0-9]{9} MiB"):
         SharedBuffer.create((2**20, 2**30), np.uint8)
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="looks where Linux keeps segments")
+@pytest.mark.skipif(not SEGMENTS.is_dir(), reason="looks where Linux keeps segments")
 @pytest.mark.parametrize("attached_process_dies", [False, True])
 def test_segments_follow_their_owner_even_if_killed(attached_process_dies):
     owner = (

@@ -33,15 +33,15 @@ class ImageView:
         Index in front of the spatial axes, one of ``volume.prefixes(spatial_ndim)``.
     spatial_ndim : int
         2 for a plane, 3 for a stack.
-    held : tuple of (Box, numpy.ndarray), optional
-        A part whose raw pixels are in memory, see :meth:`hold`.
+    held : Box, optional
+        A part whose raw pixels are read at once, see :meth:`hold`.
     """
 
     volume: Volume
     normalization: Normalization
     prefix: tuple[int, ...]
     spatial_ndim: int
-    held: tuple[Box, np.ndarray] | None = None
+    held: Box | None = None
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
@@ -59,25 +59,29 @@ class ImageView:
         return (id(self.volume.data), self.normalization, self.prefix, self.spatial_ndim)
 
     def hold(self, box: Box) -> ImageView:
-        """Return the same view with the raw pixels of a box read into memory.
+        """Return the same view, which reads the raw pixels of a box at once and keeps them.
 
-        Many small reads inside the box then cost one read of the source, which matters where
-        the source is compressed. Pixels outside are read as before.
+        Many small reads inside the box then cost one read of the source, at the first of them,
+        which matters where the source is compressed. Pixels outside are read as before.
 
         Parameters
         ----------
         box : Box
             Spatial box; the part outside the view is left out.
         """
-        inner = box.intersect(self.box)
-        raw = np.asarray(self.volume.data[(*self.prefix, *inner.slices)])
-        return replace(self, held=(inner, raw))
+        return replace(self, held=box.intersect(self.box))
+
+    @cached_property
+    def _kept(self) -> np.ndarray:
+        """Raw pixels of the held box, read when first needed."""
+        held = self.held or self.box
+        return np.asarray(self.volume.data[(*self.prefix, *held.slices)])
 
     def _raw(self, box: Box) -> np.ndarray:
         """Return the raw pixels of a box inside the view."""
-        if self.held is not None and self.held[0].intersect(box) == box:
-            offset = tuple(-i for i in self.held[0].start)
-            return self.held[1][box.shift(offset).slices]
+        if self.held is not None and self.held.intersect(box) == box:
+            offset = tuple(-i for i in self.held.start)
+            return self._kept[box.shift(offset).slices]
         return np.asarray(self.volume.data[(*self.prefix, *box.slices)])
 
     def read(self, box: Box, halo: tuple[int, ...] | None = None) -> np.ndarray:

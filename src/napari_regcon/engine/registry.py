@@ -8,6 +8,7 @@ from napari_regcon.config import InContextConfig, PixelHeadConfig
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_regcon.engine.features import FeatureStore
     from napari_regcon.engine.segmenter import Segmenter
 
 METHODS: dict[str, type] = {"pixel-head": PixelHeadConfig, "in-context": InContextConfig}
@@ -19,6 +20,7 @@ def load_segmenter(
     *,
     weights: str | None = None,
     device: str = "auto",
+    store: FeatureStore | None = None,
     **parameters: Any,
 ) -> Segmenter:
     """Make a segmenter.
@@ -31,6 +33,8 @@ def load_segmenter(
         Name in the weights registry, or a file.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    store : FeatureStore, optional
+        Features that other segmenters have computed already, for methods that use some.
     **parameters
         Fields of the method's configuration class.
 
@@ -54,7 +58,7 @@ def load_segmenter(
     if method == "pixel-head":
         from napari_regcon.engine.pixel_head import PixelHead
 
-        return PixelHead(config, device=device)
+        return PixelHead(config, device=device, store=store)
     from napari_regcon.engine.in_context import InContext
 
     return InContext(config, weights=weights or "universeg-v1", device=device)

@@ -13,7 +13,6 @@ import numpy as np
 
 from napari_regcon.data.normalize import Normalization, estimate_normalization
 from napari_regcon.data.support import SupportExample, SupportSet
-from napari_regcon.data.volumes import open_volume
 from napari_regcon.errors import InputError
 from napari_regcon.types import Volume
 from napari_regcon.worker.protocol import FileArray, OpenImage, PaintedPlane, SharedArray
@@ -21,6 +20,8 @@ from napari_regcon.worker.shared import SharedBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from napari_regcon.types import LazyArray
 
 Prefix = tuple[int, ...]
 
@@ -41,30 +42,30 @@ class OpenedImage:
 
     def __init__(self, request: OpenImage) -> None:
         self._buffer: SharedBuffer | None = None
-        match request.source:
-            case SharedArray():
-                self._buffer = SharedBuffer.attach(request.source)
-                data = self._buffer.array
-                source = None
-            case FileArray(path=path):
-                # The window names the axes in the order this function brought them into.
-                data = open_volume(path).data
-                source = path
         try:
-            self.volume = Volume(
-                data,
-                request.axes,
-                request.scale,
-                request.units,
-                request.translate,
-                request.name,
-                source,
-            )
+            self.volume = self._open(request)
         except InputError:
             self.close()
             raise
         self._planes: dict[Prefix, PaintedPlane] = {}
         self._examples: dict[Prefix, list[SupportExample]] = {}
+
+    def _open(self, request: OpenImage) -> Volume:
+        scale, units, translate = request.scale, request.units, request.translate
+        match request.source:
+            case SharedArray():
+                self._buffer = SharedBuffer.attach(request.source)
+                data: LazyArray = self._buffer.array
+                path = None
+            case FileArray(path):
+                from napari_regcon.data.volumes import open_volume
+
+                # The window names the axes in the order this function brought them into.
+                opened = open_volume(path)
+                data = opened.data
+                scale, units = scale or opened.scale, units or opened.units
+                translate = translate or opened.translate
+        return Volume(data, request.axes, scale, units, translate, request.name, path)
 
     @cached_property
     def normalization(self) -> Normalization:
@@ -147,12 +148,14 @@ class OpenImages:
         self.close(request.image_id)
         self._images[request.image_id] = OpenedImage(request)
 
-    def close(self, image_id: str) -> None:
-        """Forget an image and what was painted on it."""
+    def close(self, image_id: str) -> LazyArray | None:
+        """Forget an image and what was painted on it; return what its pixels were kept in."""
         image = self._images.pop(image_id, None)
-        if image is not None:
-            image.close()
-            self.version += 1
+        if image is None:
+            return None
+        image.close()
+        self.version += 1
+        return image.volume.data
 
     def paint(self, image_id: str, planes: Iterable[PaintedPlane]) -> None:
         """Replace what is painted on some planes of an image."""

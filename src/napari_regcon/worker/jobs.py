@@ -12,6 +12,8 @@ import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from napari_regcon.data.views import ImageView
 from napari_regcon.errors import DeviceError, InputError
 from napari_regcon.types import BlockDone, Box, Note, Progress
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    import numpy as np
-
     from napari_regcon.engine.segmenter import Predictor
     from napari_regcon.worker.images import OpenedImage
 
@@ -47,6 +47,8 @@ SHOW_EVERY_S = 0.1
 """Parts of a preview and progress are told at most this often."""
 _BLOCK_PX = 1024
 """Side of the squares in which the rest of a plane is done."""
+_HELD_PX = 2**24
+"""Visible boxes up to this size are read from their file at once."""
 
 
 def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps:
@@ -79,6 +81,8 @@ def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps
             image.volume, image.normalization, request.prefix[:n_outer], predictor.spatial_ndim
         )
         depth = request.prefix[n_outer:]
+        if not isinstance(image.volume.data, np.ndarray) and canvas.box.size <= _HELD_PX:
+            view = view.hold(_lift(canvas.box, depth).grow(predictor.tile_shape))
         boxes = [canvas.box]
         if request.whole_plane:
             boxes += _rest(canvas.plane, canvas.box)
@@ -91,9 +95,7 @@ def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps
                 canvas.write(shown, values.reshape(len(values), *shown.shape))
                 teller.part(shown)
                 yield
-            if len(jobs) > 1:
-                teller.done(box, final=False)
-        teller.done(canvas.plane if request.whole_plane else canvas.box, final=True)
+            teller.done(box, final=box is boxes[-1])
 
 
 def segment(request: SegmentVolume, image: OpenedImage, fit: Fit, emit: Emit) -> Steps:

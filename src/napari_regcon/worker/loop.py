@@ -18,6 +18,7 @@ from napari_regcon.worker import jobs
 from napari_regcon.worker.images import OpenImages
 from napari_regcon.worker.model import Model
 from napari_regcon.worker.protocol import (
+    CacheUse,
     Cancel,
     ClearCache,
     CloseImage,
@@ -33,6 +34,7 @@ from napari_regcon.worker.protocol import (
     SegmentVolume,
     SetClasses,
 )
+from napari_regcon.worker.shared import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -60,6 +62,7 @@ class EngineLoop:
         self._model = Model()
         self._is_configured = False
         self._jobs: list[_Running] = []
+        self._told_use: CacheUse | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -87,6 +90,8 @@ class EngineLoop:
         except Exception as error:  # noqa: BLE001 - told to the user, and the engine goes on
             self._jobs.remove(job)
             self._emit(_failure(job.request.generation, error))
+        if not self._jobs:
+            self._tell_use()
 
     def close(self) -> None:
         """Stop all work, so that files are left in order."""
@@ -113,6 +118,7 @@ class EngineLoop:
                     self._stop(job)
             case ClearCache():
                 self._model.clear_cache()
+                self._tell_use()
             case _:
                 _refuse(request)
 
@@ -137,8 +143,14 @@ class EngineLoop:
     def _close(self, image_id: str) -> None:
         for job in self._jobs_on(image_id):
             self._stop(job)
-        self._model.forget()
-        self._images.close(image_id)
+        self._model.forget(self._images.close(image_id))
+        sweep()
+
+    def _tell_use(self) -> None:
+        use = self._model.use()
+        if use != self._told_use:
+            self._told_use = use
+            self._emit(use)
 
     def _jobs_on(self, image_id: str) -> list[_Running]:
         return [job for job in self._jobs if job.request.image_id == image_id]

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from napari_regcon.engine import registry
 from napari_regcon.errors import EngineError, RegconError
+from napari_regcon.worker.protocol import CacheUse
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.device import Device
+    from napari_regcon.engine.features import FeatureStore
     from napari_regcon.engine.segmenter import Predictor, Segmenter
     from napari_regcon.worker.protocol import Configure
 
@@ -24,6 +26,7 @@ class Model:
     """A segmenter as configured by the window."""
 
     def __init__(self) -> None:
+        self._store: FeatureStore | None = None
         self._segmenter: Segmenter | None = None
         self._problem: RegconError = EngineError("No method was chosen.")
         self._fitted: tuple[int, Predictor] | None = None
@@ -37,7 +40,10 @@ class Model:
             If it cannot be had; :meth:`fit` raises the same until another is asked for.
         """
         from napari_regcon.engine.device import choose_device
+        from napari_regcon.engine.features import FeatureStore
 
+        if self._store is None:
+            self._store = FeatureStore()
         self._segmenter = self._fitted = None
         self._problem = EngineError(f"The method {request.method!r} could not be loaded.")
         try:
@@ -46,6 +52,7 @@ class Model:
                 request.method,
                 weights=request.weights,
                 device=request.device,
+                store=self._store,
                 **dict(request.parameters),
             )
         except RegconError as error:
@@ -80,6 +87,17 @@ class Model:
             return predictor
         return self._fitted[1]
 
-    def forget(self) -> None:
-        """Let go of the predictor and of the images it may hold."""
+    def forget(self, data: object) -> None:
+        """Let go of the pixels of an image and of what was computed from them."""
         self._fitted = None
+        if self._store is not None:
+            self._store.forget(data)
+
+    def clear_cache(self) -> None:
+        """Drop all features."""
+        if self._store is not None:
+            self._store.clear()
+
+    def use(self) -> CacheUse:
+        """Return how much memory is in use."""
+        return CacheUse(self._store.usage_bytes if self._store is not None else 0, 0)

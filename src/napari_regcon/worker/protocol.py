@@ -296,7 +296,10 @@ class EngineReady:
 
 @dataclass(frozen=True)
 class PreviewDone:
-    """The labels of a box are in the request's ``out`` array."""
+    """The labels of a box are in the request's ``out`` array.
+
+    The boxes told of a generation, up to the final one, together cover what was asked for.
+    """
 
     generation: int
     image_id: str

@@ -7,6 +7,7 @@ and never a crash of the window. Nothing here knows what the arrays mean.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import sys
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _COPY_BYTES = 64 * 1024**2
 """Bytes that are copied at once from a lazy array."""
 
+_CANNOT_PROMISE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What systems answer that do not claim memory ahead of time."""
+
 _tracking = threading.RLock()
 
 
@@ -49,6 +53,7 @@ class SharedBuffer:
         self.handle = handle
         if min(handle.shape, default=0) < 0:
             raise ValueError("negative dimensions")
+        assert segment.buf is not None  # noqa: S101 - open, for the type checker
         # frombuffer keeps the memory mapped for as long as views of it live; ndarray does not.
         flat = np.frombuffer(segment.buf, handle.dtype, count=math.prod(handle.shape))
         self.array: np.ndarray = flat.reshape(handle.shape)
@@ -79,7 +84,7 @@ class SharedBuffer:
             )
         shape = tuple(int(n) for n in shape)
         n_bytes = max(1, math.prod(shape) * kind.itemsize)
-        _Segment.sweep()
+        sweep()
         with _tracking:
             try:
                 segment = _Segment(create=True, size=n_bytes)
@@ -120,7 +125,7 @@ class SharedBuffer:
         InputError
             If the segment is gone, or smaller than the handle says.
         """
-        _Segment.sweep()
+        sweep()
         try:
             segment = _attach_untracked(handle.name)
         except (OSError, ValueError) as error:
@@ -148,7 +153,7 @@ class SharedBuffer:
             with _tracking, suppress(FileNotFoundError):
                 segment.unlink()
         segment.close()
-        _Segment.sweep()
+        sweep()
 
     def __enter__(self) -> Self:
         return self
@@ -162,25 +167,25 @@ class SharedBuffer:
         self.close()
 
 
+def sweep() -> None:
+    """Give back the memory of closed buffers whose last view has gone since."""
+    waiting = list(_Segment.waiting)
+    _Segment.waiting.clear()
+    for segment in waiting:
+        segment.close()
+
+
 class _Segment(SharedMemory):
     """Shared memory that waits with its release until no numpy view needs it any more."""
 
-    _waiting: list[_Segment] = []  # noqa: RUF012 - shared on purpose
+    waiting: list[_Segment] = []  # noqa: RUF012 - shared on purpose
 
     def close(self) -> None:
         """Release the memory, or remember to do so where views of it are left."""
         try:
             super().close()
         except BufferError:
-            self._waiting.append(self)
-
-    @classmethod
-    def sweep(cls) -> None:
-        """Release what could not be released when it was closed."""
-        waiting = list(cls._waiting)
-        cls._waiting.clear()
-        for segment in waiting:
-            segment.close()
+            self.waiting.append(self)
 
 
 def _attach_untracked(name: str) -> SharedMemory:
@@ -203,6 +208,9 @@ def _reserve(segment: SharedMemory, n_bytes: int) -> None:
         descriptor = os.open(path, os.O_RDWR)
         try:
             os.posix_fallocate(descriptor, 0, n_bytes)
+        except OSError as error:
+            if error.errno not in _CANNOT_PROMISE:
+                raise
         finally:
             os.close(descriptor)
 
