@@ -93,4 +93,4 @@ class WeightsShop(QObject):
 
 def _import(path: Path) -> Generator[None, None, str]:
     yield
-    return weights.import_file(path).name
+    return weights.copy_in(path).name
