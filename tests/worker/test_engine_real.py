@@ -1,0 +1,107 @@
+"""The engine process with the real pixel head, on real work."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from engine_harness import Heard, Window, two_tone
+
+from napari_regcon.types import Box
+from napari_regcon.worker.client import EngineClient
+from napari_regcon.worker.protocol import (
+    CacheUse,
+    ClearCache,
+    Configure,
+    EngineDied,
+    EngineReady,
+    JobDone,
+    JobProgress,
+    PreviewDone,
+    VolumeBlockDone,
+)
+
+SHAPE = (4, 300, 280)
+
+
+@pytest.fixture
+def window():
+    heard = Heard()
+    client = EngineClient(heard)
+    window = Window(client, heard, SHAPE)
+    client.send(Configure("cpu"))
+    window.open()
+    window.paint(plane=long_strokes())
+    yield window
+    client.close()
+    window.close()
+
+
+def long_strokes():
+    plane = np.zeros(SHAPE[1:], np.uint8)
+    plane[10:290, [30, 100]] = 1
+    plane[10:290, [180, 250]] = 2
+    return plane
+
+
+def agreement(labels, around):
+    """Fraction of pixels with the right label, away from the border between the halves."""
+    middle = labels.shape[-1] // 2
+    left, right = labels[..., : middle - around], labels[..., middle + around :]
+    return ((left == 1).sum() + (right == 2).sum()) / (left.size + right.size)
+
+
+def test_strokes_to_preview_to_volume_and_back_after_a_kill(window):
+    heard = window.heard
+    event = heard.end_of(window.preview())
+    assert isinstance(event, PreviewDone), event
+    assert agreement(window.out.array, 20) > 0.95
+    ready = heard.of_type(EngineReady)[0]
+    assert "CPU" in ready.device
+    assert ready.reason
+    first = window.out.array.copy()
+
+    # The same from cached features, quicker, and to the last pixel the same.
+    window.out.array[:] = 0
+    again = heard.end_of(window.preview())
+    np.testing.assert_array_equal(window.out.array, first)
+    assert again.predict_s < event.predict_s
+
+    use = heard.wait_for(lambda e: isinstance(e, CacheUse))
+    assert use.memory_bytes >= 300 * 280 * 4
+    window.client.send(ClearCache())
+    heard.wait_for(lambda e: isinstance(e, CacheUse) and e.memory_bytes == 0)
+
+    # Killed in the middle of a volume.
+    generation = window.segment(first=(2,))
+    heard.wait_for(lambda e: isinstance(e, JobProgress))
+    os.kill(window.client.pid, signal.SIGKILL)
+    died = heard.wait_for(lambda e: isinstance(e, EngineDied))
+    assert died.pending in ((generation,), ())
+    window.out.array[:] = 0
+    assert isinstance(heard.end_of(window.preview()), PreviewDone)
+    np.testing.assert_array_equal(window.out.array, first)
+
+    # What is missing is done now; the whole is what the previews were.
+    blocks = tuple(e.box for e in heard.of_type(VolumeBlockDone))
+    assert isinstance(heard.end_of(window.segment(done=blocks)), JobDone)
+    np.testing.assert_array_equal(window.volume.array[0], first)
+    assert agreement(window.volume.array, 20) > 0.95
+
+
+def test_stacks_and_files_too(window, tmp_path):
+    from napari_regcon.worker.protocol import CloseImage, FileArray, OpenImage
+
+    np.save(tmp_path / "image.npy", two_tone(SHAPE))
+    window.client.send(CloseImage("image"))
+    window.image_id = "file"
+    window.client.send(OpenImage("file", FileArray(tmp_path / "image.npy"), "ZYX", "file"))
+    window.client.send(Configure("cpu", "pixel-head", (("dimensions", 3), ("sigma_max_px", 4.0))))
+    window.paint((1,), long_strokes())
+    box = Box((0, 60), (40, 220))
+    event = window.heard.end_of(window.preview(prefix=(2,), box=box))
+    assert isinstance(event, PreviewDone), event
+    assert agreement(window.out.array[box.slices], 20) > 0.95
+    assert not window.out.array[40:].any()
