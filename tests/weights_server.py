@@ -22,7 +22,8 @@ class Answer:
     """Close the connection after this many bytes of the body."""
     stall_after: int | None = None
     """Say nothing more after this many bytes, until the server closes."""
-    says_length: bool = True
+    headers: dict[str, str | None] = field(default_factory=dict)
+    """Instead of the usual ones; None leaves one out."""
 
 
 @dataclass
@@ -44,9 +45,10 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             server.requests.append(self.path)
             answer = server.next_answer()
             self.send_response(answer.status)
-            if answer.says_length:
-                self.send_header("Content-Length", str(len(answer.body)))
-            self.send_header("Connection", "close")
+            usual = {"Content-Length": str(len(answer.body)), "Connection": "close"}
+            for key, value in (usual | answer.headers).items():
+                if value is not None:
+                    self.send_header(key, value)
             self.end_headers()
             ends = [n for n in (answer.cut_after, answer.stall_after) if n is not None]
             self.wfile.write(answer.body[: min(ends, default=None)])

@@ -1,5 +1,6 @@
 """Weights by name or file: import, load, licences and the lock file."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -119,6 +120,16 @@ def test_file_whose_tensors_are_bad_leaves_nothing_behind(folder, tmp_path):
     with pytest.raises(WeightsError, match="larger than its data"):
         weights.import_file(tmp_path / "spread.pt")
     assert not folder.exists()
+
+
+def test_import_onto_a_full_disk(folder, file, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(WeightsError, match="disk is full"):
+        weights.import_file(file)
+    assert list(folder.iterdir()) == []
 
 
 def test_window_takes_files_in_without_torch(folder, file, official):

@@ -133,7 +133,7 @@ def test_connection_that_is_always_cut_leaves_nothing_behind(folder, register, b
 
 
 def test_cut_answer_without_a_length_is_noticed_by_its_contents(folder, register, body):
-    with serve(Answer(body, cut_after=300_000, says_length=False)) as server:
+    with serve(Answer(body, cut_after=300_000, headers={"Content-Length": None})) as server:
         register(server.url)
         with pytest.raises(WeightsError, match="damaged or incomplete"):
             weights.fetch("toy", progress=False)
@@ -189,6 +189,25 @@ def test_damaged_file_stays_where_the_network_fails(folder, register, body):
     with pytest.raises(WeightsError, match="could not be fetched"):
         weights.fetch("toy", progress=False)
     assert names_in(folder) == ["toy_v1.pt", "weights-lock.json"]
+
+
+def test_server_that_sends_on_to_another_address(folder, register, body):
+    moved = Answer(status=302, headers={"Location": "/elsewhere.pt?key=1"})
+    with serve(moved, Answer(body)) as server:
+        register(server.url)
+        path = weights.fetch("toy", progress=False)
+    assert server.requests == ["/toy_v1.pt", "/elsewhere.pt?key=1"]
+    assert path == folder / "toy_v1.pt"
+    assert path.read_bytes() == body
+
+
+@pytest.mark.parametrize("length", ["many", "5, 7"])
+def test_nonsense_from_the_server(folder, register, body, length):
+    with serve(Answer(body, headers={"Content-Length": length})) as server:
+        register(server.url)
+        with pytest.raises(WeightsError):
+            weights.fetch("toy", progress=False)
+    assert names_in(folder) == []
 
 
 @pytest.mark.parametrize(("status", "requests"), [(404, 1), (403, 1), (503, 3)])
@@ -283,13 +302,14 @@ def test_full_disk_is_said_plainly_and_leaves_nothing_behind(folder, register, b
     assert names_in(folder) == []
 
 
-def test_folder_that_cannot_be_made(tmp_path, register, body, monkeypatch, folder):
+@pytest.mark.parametrize("research_only", [False, True])
+def test_folder_that_cannot_be_made(tmp_path, register, body, monkeypatch, folder, research_only):
     (tmp_path / "a file").write_text("in the way")
     monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(tmp_path / "a file" / "weights"))
     with serve(Answer(body)) as server:
-        register(server.url)
+        register(server.url, research_only=research_only)
         with pytest.raises(WeightsError, match="NAPARI_REGCON_WEIGHTS_DIR"):
-            weights.fetch("toy", progress=False)
+            weights.fetch("toy", progress=False, accept_licence=True)
 
 
 def test_endless_answer_is_stopped(folder, register, body, monkeypatch):

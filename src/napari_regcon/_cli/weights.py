@@ -27,6 +27,8 @@ _AcceptLicence = Annotated[
 def list_weights() -> None:
     """Show the weights there are, and whether they are on this computer."""
     table = Table("name", "for", "method", "size", "licence", "here")
+    for column in table.columns:
+        column.overflow = "fold"
     table.columns[0].no_wrap = True
     for entry in weights.entries():
         size = decimal(entry.size_bytes)

@@ -215,7 +215,7 @@ def _fetch_over(entry: WeightsEntry, target: Path, start: float) -> Generator[Ev
             transfer = _Transfer(file)
             try:
                 yield from _attempt(entry, part, transfer, start)
-            except requests.RequestException as error:
+            except (requests.RequestException, ValueError) as error:
                 if attempt == ATTEMPTS or not _may_recover(error, transfer):
                     raise _network_error(error, entry) from error
             except OSError as error:
