@@ -121,9 +121,9 @@ class SupportSet:
             although it has unpainted pixels and there is no background class. Nothing is
             added in that case.
         """
-        self._check(volume, labels)
-        normalization = normalization or estimate_normalization(volume)
         boxes = () if isinstance(complete, bool) else tuple(complete)
+        self._check(volume, labels, boxes)
+        normalization = normalization or estimate_normalization(volume)
         added = []
         for prefix in volume.prefixes(2):
             plane = np.asarray(labels[prefix])
@@ -218,7 +218,7 @@ class SupportSet:
                 next_step="Paint one stroke of each class on any slice.",
             )
 
-    def _check(self, volume: Volume, labels: LazyArray) -> None:
+    def _check(self, volume: Volume, labels: LazyArray, boxes: Sequence[Box]) -> None:
         if tuple(labels.shape) != volume.label_shape:
             raise InputError(
                 f"The labels have shape {tuple(labels.shape)}, but {volume.name!r} needs "
@@ -229,6 +229,11 @@ class SupportSet:
             raise InputError(
                 f"The labels are of type {labels.dtype}.",
                 expected="Expected whole numbers: 0 = not said, 1..n = classes.",
+            )
+        if any(len(box.start) != len(volume.label_shape) for box in boxes):
+            raise InputError(
+                f"A part marked complete has not {len(volume.label_shape)} axes, as the labels of "
+                f"{volume.name!r} have ({volume.label_axes})."
             )
 
     def _completed(self, labels: np.ndarray, prefix: tuple[int, ...]) -> np.ndarray:
