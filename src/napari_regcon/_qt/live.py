@@ -90,7 +90,8 @@ class LivePreview(QObject):
         link.event.connect(self._on_event)
         workspace.opened.connect(self._on_opened)
         workspace.removed.connect(self._on_removed)
-        workspace.viewer.dims.events.current_step.connect(self._on_moved)
+        for name in ("current_step", "ndisplay", "order"):
+            getattr(workspace.viewer.dims.events, name).connect(self._on_moved)
 
     def set_enabled(self, on: bool) -> None:
         """Turn live mode on or off."""
@@ -111,23 +112,28 @@ class LivePreview(QObject):
     def close(self) -> None:
         """Stop asking and give the memory back."""
         self._timer.stop()
-        self._workspace.viewer.dims.events.current_step.disconnect(self._on_moved)
+        for name in ("current_step", "ndisplay", "order"):
+            getattr(self._workspace.viewer.dims.events, name).disconnect(self._on_moved)
         for buffer in self._planes.values():
             buffer.close()
         self._planes.clear()
 
+    def missing_labels(self, work: ImageWork) -> str:
+        """Say what has to be painted before anything can be segmented, or nothing."""
+        said = set(work.state.painted.counts())
+        if len(work.state.marks):
+            said |= {self._classes.table.background or 0}
+        if len(said - {0}) >= 2:
+            return ""
+        first = "Paint a second class" if said else "Paint a stroke of each of two classes"
+        return f"{first}, and the slice is segmented."
+
     def why_not(self, work: ImageWork) -> str:
         """Say why the visible slice cannot be predicted, or return an empty string."""
-        counts = work.state.painted.counts()
-        n_classes = len(counts) + bool(len(work.state.marks) and len(counts) == 1)
-        if n_classes < 2:
-            first = (
-                "Paint a stroke of each of two classes" if not counts else "Paint a second class"
-            )
-            return f"{first}, then the slice is segmented."
-        if not self._workspace.shows_planes(work):
+        missing = self.missing_labels(work)
+        if not missing and not self._workspace.shows_planes(work):
             return "The preview waits until you look at slices (2-D, rows and columns) again."
-        return ""
+        return missing
 
     def _ask(self) -> None:
         work = self._workspace.current

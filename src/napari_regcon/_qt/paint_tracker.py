@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 SLICE_S = 0.008
 """How long one break of the event loop is used for comparing planes."""
-FEW_PLANES = 4
-"""Up to this many planes of one stroke are compared at once."""
 
 
 class PaintTracker(QObject):
@@ -50,16 +48,13 @@ class PaintTracker(QObject):
     Attributes
     ----------
     changed : Signal
-        Planes are not as they were; emitted once for all planes of an action.
+        Planes are not as they were.
     refused : Signal
         str: why what is painted cannot be used.
-    scanned : Signal
-        All planes that had to be looked at were.
     """
 
     changed = Signal()
     refused = Signal(str)
-    scanned = Signal()
 
     def __init__(
         self,
@@ -103,18 +98,15 @@ class PaintTracker(QObject):
         self.layer.events.data.disconnect(self._on_new_data)
 
     def _on_paint(self, event: Any) -> None:
-        planes = {p for atom in event.value for p in self._planes_of(atom)}
-        if len(planes) <= FEW_PLANES:
-            self._compare(planes)
-        else:
-            self._look_later(planes)
+        # napari may tell of a stroke before it is in the data, so nothing is compared right now.
+        self._look_later(p for atom in event.value for p in self._planes_of(atom))
 
     def _on_refresh(self, _event: Any = None) -> None:
         shown, before = self._visible(), self._shown
         self._shown = shown
-        self._compare([shown])
+        self._look_later([shown])
         if shown == before:
-            self._look_later(p for p in self._painted.seen() if p != shown)
+            self._look_later(self._painted.seen())
 
     def _on_new_data(self, _event: Any = None) -> None:
         try:
@@ -131,27 +123,23 @@ class PaintTracker(QObject):
 
     def _compare_some(self) -> None:
         end = time.perf_counter() + SLICE_S
+        changed = False
         while self._queue and time.perf_counter() < end:
             prefix = next(iter(self._queue))
             del self._queue[prefix]
-            self._compare([prefix])
+            changed |= self._compare(prefix)
         if not self._queue:
             self._timer.stop()
-            self.scanned.emit()
-
-    def _compare(self, planes: Iterable[Prefix]) -> bool:
-        try:
-            changed = [
-                prefix
-                for prefix in planes
-                if self._painted.update(prefix, np.asarray(self._labels[prefix]))
-            ]
-        except InputError as error:
-            self.refused.emit(str(error))
-            return False
         if changed:
             self.changed.emit()
-        return bool(changed)
+
+    def _compare(self, prefix: Prefix) -> bool:
+        try:
+            return self._painted.update(prefix, np.asarray(self._labels[prefix]))
+        except InputError as error:
+            self._queue.clear()
+            self.refused.emit(str(error))
+            return False
 
     def _planes_of(self, atom: Any) -> Iterator[Prefix]:
         """Return the planes an item of napari's history touches, in either of its two forms."""

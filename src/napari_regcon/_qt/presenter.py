@@ -102,13 +102,17 @@ class Presenter(QObject):
     def update_segment(self) -> None:
         """Enable segmentation, or say what is missing."""
         work = self._core.workspace.current
-        why = "choose an image first." if work is None else self._core.live.why_not(work)
-        has_prediction = work is not None and work.prediction is not None
-        panel = self._panels.segment
-        panel.allow(why, has_prediction=has_prediction)
-        if self._core.volume.running:
-            panel.show_running(self._core.volume.progress, cancelling=self._core.volume.cancelling)
-        panel.say(why if work is not None else "")
+        panel, volume = self._panels.segment, self._core.volume
+        if work is None:
+            panel.allow("choose an image first.", "choose an image first.", has_prediction=False)
+            panel.say("")
+            return
+        why = self._core.live.why_not(work)
+        why_no_volume = self._core.live.missing_labels(work)
+        if volume.running:
+            why_no_volume = "a volume is being segmented."
+        panel.allow(why, why_no_volume, has_prediction=work.prediction is not None)
+        panel.say(why)
 
     def update_volume(self) -> None:
         """Show how far whole-volume work is."""
@@ -117,9 +121,9 @@ class Presenter(QObject):
         if volume.running:
             panel.show_running(volume.progress, cancelling=volume.cancelling)
             self._status.begin("volume", "Segmenting the volume …")
-            return
-        self._status.end("volume")
-        panel.show_idle(can_resume=work is not None and work.state.predictions.can_resume)
+        else:
+            panel.show_idle(can_resume=work is not None and work.state.predictions.can_resume)
+            self._status.end("volume")
         self.update_segment()
 
     def volume_ended(self, work: ImageWork) -> None:
@@ -150,8 +154,9 @@ class Presenter(QObject):
             self.update_export()
 
     def moved(self, _event: Any = None) -> None:
-        """Follow the sliders."""
+        """Follow the sliders and the way the viewer shows slices."""
         self.update_marking()
+        self.update_segment()
 
     def engine_said(self, event: Any) -> None:
         """Show what concerns no single job."""

@@ -72,10 +72,10 @@ class SegmentPanel(Section):
         """Turn live mode on or off, as a click would."""
         self._live.toggle()
 
-    def allow(self, why_not: str, *, has_prediction: bool) -> None:
+    def allow(self, why_no_slice: str, why_no_volume: str, *, has_prediction: bool) -> None:
         """Enable the buttons, or say why they are disabled."""
-        self._slice.allow(why_not)
-        self._volume.allow(why_not)
+        self._slice.allow(why_no_slice)
+        self._volume.allow(why_no_volume)
         self._toggle.allow("" if has_prediction else "nothing is predicted yet.")
 
     def say(self, text: str) -> None:
@@ -88,7 +88,6 @@ class SegmentPanel(Section):
         self._cancel.show()
         self._resume.hide()
         self._cancel.allow("it is stopping." if cancelling else "")
-        self._volume.allow("the volume is being segmented.")
         if cancelling:
             self._bar.setFormat("stopping…")
         elif progress is None or not progress.total:

@@ -125,10 +125,12 @@ class RegconWidget(QWidget):
         layers = self.viewer.layers.events
         layers.inserted.connect(presenter.layers_changed)
         layers.removed.connect(presenter.layers_changed)
-        self.viewer.dims.events.current_step.connect(presenter.moved)
         core.on_close(partial(layers.inserted.disconnect, presenter.layers_changed))
         core.on_close(partial(layers.removed.disconnect, presenter.layers_changed))
-        core.on_close(partial(self.viewer.dims.events.current_step.disconnect, presenter.moved))
+        for name in ("current_step", "ndisplay", "order"):
+            event = getattr(self.viewer.dims.events, name)
+            event.connect(presenter.moved)
+            core.on_close(partial(event.disconnect, presenter.moved))
 
     def _connect_panels(self) -> None:
         core, panels = self.core, self.panels

@@ -1,0 +1,108 @@
+"""A viewer with the dock in it, and an engine that does what a test tells it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from napari_regcon._qt.widget import RegconWidget
+from napari_regcon.worker.protocol import EngineReady, Preview, SegmentVolume
+from napari_regcon.worker.shared import SharedBuffer
+
+
+@dataclass
+class FakeClient:
+    """Stands in for the engine: keeps what it is sent, and says what a test wants."""
+
+    on_event: object
+    sent: list = field(default_factory=list)
+    cancelled: list = field(default_factory=list)
+    closed: bool = False
+
+    def __post_init__(self):
+        self._generations = itertools.count(1)
+
+    def send(self, request):
+        self.sent.append(request)
+
+    def next_generation(self):
+        return next(self._generations)
+
+    def cancel(self, generation):
+        self.cancelled.append(generation)
+
+    def close(self):
+        self.closed = True
+
+    def say(self, event):
+        self.on_event(event)
+
+    def ready(self):
+        self.say(EngineReady("CPU", "No GPU was found.", 1))
+
+    def of(self, kind):
+        """Return the requests of a kind, oldest first."""
+        return [r for r in self.sent if isinstance(r, kind)]
+
+    def last(self, kind):
+        return self.of(kind)[-1]
+
+    @staticmethod
+    def write(request: Preview | SegmentVolume, pixels, where=...):
+        """Write into the array that a request wants filled."""
+        with SharedBuffer.attach(request.out) as buffer:
+            buffer.array[where] = pixels
+
+
+@pytest.fixture
+def dock(make_napari_viewer, qtbot):
+    """Return a function that makes a viewer with an image and the dock, on a fake engine."""
+    pytest.importorskip("napari")
+
+    def make(data=None, *, show=False, real=False, **options):
+        viewer = make_napari_viewer(show=show)
+        if data is None:
+            data = np.random.default_rng(0).integers(0, 255, (6, 64, 80), dtype=np.uint8)
+        if data is not False:
+            viewer.add_image(data, name=options.pop("name", "cells"), **options)
+        clients = []
+
+        def client(on_event):
+            clients.append(FakeClient(on_event))
+            return clients[-1]
+
+        widget = RegconWidget(viewer) if real else RegconWidget(viewer, make_client=client)
+        viewer.window.add_dock_widget(widget, name="Regcon", area="right")
+        if not real:
+            widget.client = clients[0]
+        work = widget.core.workspace.current
+        if work is not None:
+            qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)
+        return widget
+
+    return make
+
+
+@pytest.fixture
+def painted(dock, qtbot):
+    """Return a dock with one stroke of each class on slice 2, previewed once."""
+    widget = dock()
+    stroke(widget, 1, [(2, 10, x) for x in range(5, 30)])
+    widget.viewer.dims.set_current_step(0, 2)
+    with qtbot.waitSignal(widget.core.live.busy, timeout=5000):
+        stroke(widget, 2, [(2, 40, x) for x in range(5, 30)])
+    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=5000)
+    return widget
+
+
+def stroke(widget, value, points):
+    """Paint as napari's brush does, as one stroke."""
+    layer = widget.core.workspace.current.labels or widget.core.labelling.new_layer()
+    layer.brush_size = 1
+    with layer.block_history():
+        for point in points:
+            layer.paint(point, value)
+    return layer

@@ -1,0 +1,202 @@
+"""The preview follows the newest strokes, and nothing else."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from napari_regcon.types import Box
+from napari_regcon.worker.protocol import (
+    EngineDied,
+    JobDone,
+    JobFailed,
+    Preview,
+    PreviewDone,
+)
+
+from .conftest import stroke
+
+pytestmark = pytest.mark.gui
+
+WHOLE = Box((0, 0), (64, 80))
+
+
+def answer(request, box=WHOLE, *, final=True):
+    return PreviewDone(request.generation, request.image_id, request.prefix, box, final, 0.01, 0.02)
+
+
+def test_nothing_is_asked_before_two_classes_are_painted(dock, qtbot):
+    widget = dock()
+    with qtbot.waitSignal(widget.core.live.hint) as hint:
+        stroke(widget, 1, [(0, 5, 5)])
+    assert "second class" in hint.args[0]
+    assert widget.client.of(Preview) == []
+
+
+def test_one_class_and_a_complete_slice_are_enough(dock, qtbot):
+    widget = dock()
+    stroke(widget, 2, [(0, 5, 5)])
+    widget.viewer.dims.set_current_step(0, 0)
+    widget.core.marking.mark_slice()
+    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=5000)
+    assert widget.client.last(Preview).prefix == (0,)
+
+
+def test_an_answer_is_shown_where_it_belongs(painted):
+    request = painted.client.last(Preview)
+    box = Box((10, 20), (30, 40))
+    painted.client.write(request, 2, box.slices)
+    painted.client.say(answer(request, box))
+    prediction = painted.core.workspace.current.prediction
+    assert (prediction.data[2, 10:30, 20:40] == 2).all()
+    assert np.count_nonzero(prediction.data) == 400
+
+
+def test_parts_arrive_one_after_the_other(painted, qtbot):
+    request = painted.client.last(Preview)
+    painted.client.write(request, 1)
+    painted.client.say(answer(request, Box((0, 0), (32, 80)), final=False))
+    assert painted.state_line.kind == "busy"
+    prediction = painted.core.workspace.current.prediction
+    assert prediction.data[2, :32].all()
+    assert not prediction.data[2, 32:].any()
+    with qtbot.waitSignal(painted.core.live.shown):
+        painted.client.say(answer(request, Box((32, 0), (64, 80))))
+    assert prediction.data[2].all()
+    assert painted.state_line.kind != "busy"
+
+
+def test_an_answer_that_comes_too_late_is_dropped(painted, qtbot):
+    old = painted.client.last(Preview)
+    stroke(painted, 2, [(2, 50, x) for x in range(5, 30)])
+    qtbot.waitUntil(lambda: painted.client.last(Preview) is not old, timeout=5000)
+    new = painted.client.last(Preview)
+    painted.client.write(new, 1)
+    painted.client.say(answer(new))
+    painted.client.write(old, 2)
+    painted.client.say(answer(old))
+    assert (painted.core.workspace.current.prediction.data[2] == 1).all()
+
+
+def test_answers_from_the_readers_thread_reach_the_layer(painted, qtbot):
+    request = painted.client.last(Preview)
+    painted.client.write(request, 2)
+    thread = threading.Thread(target=painted.client.say, args=(answer(request),))
+    with qtbot.waitSignal(painted.core.live.shown, timeout=5000):
+        thread.start()
+    thread.join()
+    assert (painted.core.workspace.current.prediction.data[2] == 2).all()
+
+
+def test_opacity_visibility_and_selection_stay_as_they_are(painted):
+    labels = painted.core.workspace.current.labels
+    request = painted.client.last(Preview)
+    painted.client.say(answer(request))
+    prediction = painted.core.workspace.current.prediction
+    assert painted.viewer.layers.selection.active is labels
+    assert painted.viewer.layers.index(prediction) < painted.viewer.layers.index(labels)
+    prediction.opacity, prediction.visible = 0.2, False
+    painted.core.live.request_once()
+    request = painted.client.last(Preview)
+    painted.client.write(request, 2)
+    painted.client.say(answer(request))
+    assert (prediction.data[2] == 2).all()
+    assert prediction.opacity == 0.2
+    assert not prediction.visible
+
+
+def test_moving_to_another_slice_previews_that_one(painted, qtbot):
+    painted.viewer.dims.set_current_step(0, 4)
+    qtbot.waitUntil(lambda: painted.client.last(Preview).prefix == (4,), timeout=5000)
+    assert painted.client.last(Preview).whole_plane
+
+
+def test_without_live_mode_only_the_button_asks(painted, qtbot):
+    painted.panels.segment.set_live(False)
+    n_before = len(painted.client.of(Preview))
+    layer = stroke(painted, 2, [(2, 50, x) for x in range(5, 30)])
+    tracker = painted.core.workspace.current.state.painted
+    qtbot.waitUntil(lambda: tracker.counts()[2] == (layer.data == 2).sum())
+    painted.viewer.dims.set_current_step(0, 4)
+    assert len(painted.client.of(Preview)) == n_before
+    painted.core.live.request_once()
+    assert len(painted.client.of(Preview)) == n_before + 1
+    assert painted.client.last(Preview).prefix == (4,)
+
+
+def test_the_visible_part_comes_first(painted, qtbot):
+    painted.viewer.window._qt_window.show()
+    painted.viewer.scene.camera.zoom = 40
+    painted.viewer.scene.camera.center = (0, 30, 20)
+    layer = painted.core.workspace.current.labels
+    qtbot.waitUntil(lambda: layer.corner_pixels[1, 2] - layer.corner_pixels[0, 2] < 70)
+    painted.core.live.request_once()
+    box = painted.client.last(Preview).box
+    assert box.size < WHOLE.size
+    assert box.start[0] <= 30 < box.stop[0]
+    assert box.start[1] <= 20 < box.stop[1]
+
+
+def test_the_preview_waits_in_3d(painted):
+    painted.viewer.dims.ndisplay = 3
+    n_before = len(painted.client.of(Preview))
+    painted.core.live.request_once()
+    assert len(painted.client.of(Preview)) == n_before
+    assert "2-D" in painted.core.live.why_not(painted.core.workspace.current)
+    assert not painted.panels.segment._slice.isEnabled()
+    painted.viewer.dims.ndisplay = 2
+    painted.core.live.request_once()
+    assert len(painted.client.of(Preview)) == n_before + 1
+
+
+def test_a_failure_is_said_in_words_and_forgotten_with_the_next_success(painted):
+    request = painted.client.last(Preview)
+    painted.client.say(JobFailed(request.generation, "The moon is in the way. Wait."))
+    assert painted.state_line.kind == "failed"
+    assert painted.state_line.text == "The moon is in the way. Wait."
+    painted.core.live.request_once()
+    assert painted.state_line.kind == "busy"
+    painted.client.say(answer(painted.client.last(Preview)))
+    assert painted.state_line.kind in ("idle", "off")
+
+
+def test_a_dead_engine_is_told_and_the_next_stroke_asks_again(painted, qtbot):
+    request = painted.client.last(Preview)
+    before = painted.core.workspace.current.labels.data.copy()
+    painted.client.say(EngineDied("The engine ran out of memory.", (request.generation,)))
+    assert painted.state_line.kind == "failed"
+    assert "out of memory" in painted.state_line.text
+    assert "labels are safe" in painted.state_line.text
+    assert np.array_equal(painted.core.workspace.current.labels.data, before)
+    n_before = len(painted.client.of(Preview))
+    stroke(painted, 1, [(2, 30, 30)])
+    qtbot.waitUntil(lambda: len(painted.client.of(Preview)) > n_before, timeout=5000)
+
+
+def test_a_cancelled_preview_is_no_failure(painted):
+    request = painted.client.last(Preview)
+    painted.client.say(JobDone(request.generation, cancelled=True, elapsed_s=0.1))
+    assert painted.state_line.kind in ("idle", "off")
+
+
+def test_only_the_changed_box_is_refreshed(painted):
+    request = painted.client.last(Preview)
+    painted.client.say(answer(request))
+    painted.viewer.window._qt_window.show()
+    painted.viewer.screenshot(flash=False)  # draws once, so that there is something to update
+    layer = painted.core.workspace.current.prediction
+    updates, refreshes = [], []
+    layer.events.labels_update.connect(lambda e: updates.append((e.offset, e.data.shape)))
+    layer.events.set_data.connect(refreshes.append)
+    painted.core.live.request_once()
+    request = painted.client.last(Preview)
+    painted.client.say(answer(request, Box((5, 6), (15, 26))))
+    assert updates == [([5, 6], (10, 20))]
+    assert refreshes == []
+    layer.contour = 1
+    refreshes.clear()
+    painted.core.live.request_once()
+    painted.client.say(answer(painted.client.last(Preview), Box((5, 6), (15, 26))))
+    assert len(refreshes) == 1

@@ -1,0 +1,173 @@
+"""Whole-volume work: what is finished is shown, kept and resumed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_regcon.types import Box, Note, Progress
+from napari_regcon.worker.protocol import (
+    EngineDied,
+    JobDone,
+    JobFailed,
+    JobNote,
+    JobProgress,
+    Preview,
+    PreviewDone,
+    SegmentVolume,
+    VolumeBlockDone,
+)
+
+from .conftest import stroke
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def volume(painted, qtbot):
+    """Return a dock in which the whole volume is being segmented."""
+    painted.panels.segment._volume.click()
+    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=5000)
+    return painted
+
+
+def block(widget, start, stop, value):
+    """Say that some planes are finished."""
+    request = widget.client.last(SegmentVolume)
+    box = Box((start, 0, 0), (stop, 64, 80))
+    widget.client.write(request, value, box.slices)
+    widget.client.say(VolumeBlockDone(request.generation, request.image_id, box))
+
+
+def done(widget, qtbot, *, cancelled=False):
+    request = widget.client.last(SegmentVolume)
+    with qtbot.waitSignal(widget.core.volume.finished, timeout=5000):
+        widget.client.say(JobDone(request.generation, cancelled, 1.0))
+
+
+def values(widget):
+    """Return the value of each plane of the prediction, None where it is mixed."""
+    layer = widget.core.workspace.current.prediction
+    data = np.asarray(layer.data) if layer is not None else []
+    return [int(p.flat[0]) if (p == p.flat[0]).all() else None for p in data]
+
+
+def test_blocks_are_shown_while_the_rest_is_under_way(volume, qtbot):
+    request = volume.client.last(SegmentVolume)
+    assert request.first == (2,)
+    assert request.done == ()
+    block(volume, 1, 4, 2)
+    qtbot.waitUntil(lambda: values(volume) == [0, 2, 2, 2, 0, 0], timeout=5000)
+    assert volume.core.volume.running
+    block(volume, 0, 1, 1)
+    block(volume, 4, 6, 1)
+    done(volume, qtbot)
+    assert values(volume) == [1, 2, 2, 2, 1, 1]
+    assert not volume.core.volume.running
+    assert "All slices" in volume.panels.segment._hint.text()
+    assert volume.panels.segment._resume.isHidden()
+
+
+def test_progress_and_time_left_are_shown(volume):
+    request = volume.client.last(SegmentVolume)
+    volume.client.say(JobProgress(request.generation, Progress(3, 12, "tiles", 6.0)))
+    bar = volume.panels.segment._bar
+    assert not bar.isHidden()
+    assert (bar.value(), bar.maximum()) == (3, 12)
+    assert bar.format() == "25 % · 18 s left"
+    assert volume.state_line.kind == "busy"
+    assert not volume.panels.segment._volume.isEnabled()
+    volume.client.say(JobNote(request.generation, Note("Smaller steps now.")))
+    assert volume.panels.segment._hint.text() == "Smaller steps now."
+
+
+def test_cancel_keeps_what_is_done_and_resume_goes_on(volume, qtbot):
+    block(volume, 2, 4, 2)
+    volume.panels.segment._cancel.click()
+    request = volume.client.last(SegmentVolume)
+    assert volume.client.cancelled == [request.generation]
+    assert not volume.panels.segment._cancel.isEnabled()
+    done(volume, qtbot, cancelled=True)
+    assert values(volume) == [0, 0, 2, 2, 0, 0]
+    hint = volume.panels.segment._hint.text()
+    assert hint == "2 of 6 slices are done. Missing: 0–1, 4–5."
+    assert volume.state_line.kind != "failed"
+
+    volume.panels.segment._resume.click()
+    qtbot.waitUntil(lambda: len(volume.client.of(SegmentVolume)) == 2, timeout=5000)
+    assert volume.client.last(SegmentVolume).done == (Box((2, 0, 0), (4, 64, 80)),)
+    block(volume, 0, 2, 1)
+    block(volume, 4, 6, 1)
+    done(volume, qtbot)
+    assert values(volume) == [1, 1, 2, 2, 1, 1]
+
+
+def test_a_newer_preview_is_not_overwritten(volume, qtbot):
+    stroke(volume, 2, [(2, 50, x) for x in range(5, 30)])
+    n_before = len(volume.client.of(Preview))
+    qtbot.waitUntil(lambda: len(volume.client.of(Preview)) > n_before, timeout=5000)
+    preview = volume.client.last(Preview)
+    volume.client.write(preview, 2)
+    whole = Box((0, 0), (64, 80))
+    volume.client.say(
+        PreviewDone(preview.generation, preview.image_id, (2,), whole, True, 0.0, 0.0)
+    )
+    block(volume, 0, 6, 1)
+    done(volume, qtbot)
+    assert values(volume) == [1, 1, 2, 1, 1, 1]
+
+
+def test_a_failure_and_a_death_keep_what_is_done(volume, qtbot):
+    block(volume, 0, 2, 1)
+    request = volume.client.last(SegmentVolume)
+    with qtbot.waitSignal(volume.core.volume.failed, timeout=5000):
+        volume.client.say(JobFailed(request.generation, "The disk is full."))
+    assert volume.state_line.text == "The disk is full."
+    assert values(volume)[:2] == [1, 1]
+    assert not volume.panels.segment._resume.isHidden()
+
+    volume.panels.segment._resume.click()
+    qtbot.waitUntil(lambda: len(volume.client.of(SegmentVolume)) == 2, timeout=5000)
+    block(volume, 2, 3, 2)
+    request = volume.client.last(SegmentVolume)
+    with qtbot.waitSignal(volume.core.volume.failed, timeout=5000):
+        volume.client.say(EngineDied("The engine was ended by the system.", (request.generation,)))
+    assert values(volume)[:3] == [1, 1, 2]
+    assert volume.core.workspace.current.state.predictions.can_resume
+
+
+def test_renaming_and_hiding_the_image_disturbs_nothing(volume, qtbot):
+    layer = volume.core.workspace.current.layer
+    layer.name = "other"
+    layer.visible = False
+    block(volume, 0, 6, 2)
+    done(volume, qtbot)
+    assert values(volume) == [2] * 6
+    assert volume.panels.image._combo.currentText() == "other"
+
+
+def test_deleting_the_image_stops_its_work(volume, qtbot):
+    request = volume.client.last(SegmentVolume)
+    volume.viewer.layers.remove(volume.core.workspace.current.layer)
+    assert volume.client.cancelled == [request.generation]
+    assert volume.core.workspace.current is None
+    assert not volume.core.volume.running
+    volume.client.say(JobDone(request.generation, True, 1.0))
+    assert not volume.panels.segment._volume.isEnabled()
+
+
+def test_deleting_the_prediction_makes_a_new_one(volume, qtbot):
+    block(volume, 0, 2, 1)
+    qtbot.waitUntil(lambda: volume.core.workspace.current.prediction is not None, timeout=5000)
+    volume.viewer.layers.remove(volume.core.workspace.current.prediction)
+    block(volume, 2, 6, 2)
+    done(volume, qtbot)
+    assert values(volume) == [0, 0, 2, 2, 2, 2]
+
+
+def test_closing_the_window_in_the_middle_ends_everything(volume, qtbot):
+    block(volume, 0, 2, 1)
+    buffer = volume.core.volume._buffer
+    volume.viewer.close()
+    assert volume.client.closed
+    assert buffer._segment is None
