@@ -45,7 +45,7 @@ def brightness(monkeypatch):
     """Put the quick method in place of the real ones; the list receives what it was asked."""
     asked = []
 
-    def load_segmenter(method, *, weights=None, device="auto", **parameters):
+    def load_segmenter(method, *, weights=None, device="auto", store=None, **parameters):
         asked.append({"method": method, "weights": weights, "device": device, **parameters})
         registry.METHODS[method](**parameters)
         return BrightnessSegmenter()

@@ -286,8 +286,9 @@ main()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("out", ["r.tif", "r.zarr"])
+@pytest.mark.parametrize(
+    ("number", "status", "out"), [(signal.SIGINT, 130, "r.tif"), (signal.SIGTERM, 143, "r.zarr")]
+)
 def test_a_stopped_command_leaves_nothing(files, number, status, out, request):
     folder = files[0]
     before = names(folder)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from napari_regcon.types import Volume
 
 
+KEPT_BYTES = 256 * 1024**2
+"""Features kept while fitting. Each slice is seen once afterwards, so more would be of no use."""
+
+
 @with_method_options
 def segment(
     image: Annotated[Path, typer.Argument(help="The image: TIFF, zarr, MRC, NPY or PNG.")],
@@ -78,11 +82,18 @@ def segment(
 
     with stderr.status("Loading the method"):
         from napari_regcon.engine.device import choose_device
+        from napari_regcon.engine.features import FeatureStore
         from napari_regcon.engine.registry import load_segmenter
         from napari_regcon.engine.volume import segment_volume
 
         chosen = choose_device(device)
-        segmenter = load_segmenter(method, weights=weights, device=device, **parameters)
+        segmenter = load_segmenter(
+            method,
+            weights=weights,
+            device=device,
+            store=FeatureStore(KEPT_BYTES),
+            **parameters,
+        )
     _report("Device", f"{chosen.label} ({chosen.reason.rstrip('.')})")
     _report("Method", method + "".join(f", {k} = {v}" for k, v in parameters.items()))
     for value, name, count in painted.table:
