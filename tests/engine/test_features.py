@@ -1,0 +1,175 @@
+"""What the feature store keeps, drops and computes."""
+
+import gc
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_regcon.data.normalize import Normalization
+from napari_regcon.data.views import ImageView
+from napari_regcon.engine.features import (
+    ConcatExtractor,
+    FeatureExtractor,
+    FeatureStore,
+    FilterBankExtractor,
+)
+from napari_regcon.types import Box, Volume
+
+CPU = torch.device("cpu")
+
+
+class LocalMean(FeatureExtractor):
+    """Counts how often it is asked; its one feature is a box average."""
+
+    name = "local mean"
+
+    def __init__(self, radius=1, ndim=2):
+        self.radius = radius
+        self.spatial_ndim = ndim
+        self.halo_px = (radius,) * ndim
+        self.computed = []
+
+    @property
+    def fingerprint(self):
+        return f"local mean {self.radius}"
+
+    def n_features(self, n_channels):
+        return n_channels
+
+    def compute(self, image, origin):
+        self.computed.append(tuple(origin))
+        return torch.nn.functional.avg_pool2d(image, 2 * self.radius + 1, stride=1)
+
+
+def view_of(data, axes="ZYX", prefix=(0,), ndim=2):
+    volume = Volume(data, axes)
+    n = volume.n_channels
+    return ImageView(volume, Normalization((0.0,) * n, (255.0,) * n), prefix, ndim)
+
+
+@pytest.fixture
+def stack():
+    return np.random.default_rng(0).integers(0, 255, (2, 64, 48), dtype=np.uint8)
+
+
+TILE = Box((0, 0), (32, 32))
+
+
+def test_a_tile_is_computed_once(stack):
+    store, mean, view = FeatureStore(), LocalMean(), view_of(stack)
+    first = store.get(view, TILE, mean, CPU)
+    again = store.get(view_of(stack), TILE, mean, CPU)
+    assert again is first
+    assert len(mean.computed) == 1
+    assert store.has(view, TILE, mean, CPU)
+
+
+def test_other_planes_tiles_and_parameters_are_told_apart(stack):
+    store, view = FeatureStore(), view_of(stack)
+    store.get(view, TILE, LocalMean(), CPU)
+    other_plane = view_of(stack, prefix=(1,))
+    assert not store.has(other_plane, TILE, LocalMean(), CPU)
+    assert not store.has(view, Box((32, 0), (64, 32)), LocalMean(), CPU)
+    assert not store.has(view, TILE, LocalMean(radius=2), CPU)
+    assert not store.has(view_of(stack.copy()), TILE, LocalMean(), CPU)
+
+
+def test_the_tiles_not_asked_for_longest_go_first(stack):
+    mean, view = LocalMean(), view_of(stack)
+    tiles = [Box((0, x), (16, x + 16)) for x in (0, 16, 32)]
+    store = FeatureStore(2 * 16 * 16 * 4, dtype=torch.float32)
+    store.get(view, tiles[0], mean, CPU)
+    store.get(view, tiles[1], mean, CPU)
+    store.get(view, tiles[0], mean, CPU)
+    store.get(view, tiles[2], mean, CPU)
+    assert [store.has(view, t, mean, CPU) for t in tiles] == [True, False, True]
+    assert store.usage_bytes == 2 * 16 * 16 * 4
+
+
+def test_a_tile_larger_than_the_store_is_computed_but_not_kept(stack):
+    store, mean, view = FeatureStore(100), LocalMean(), view_of(stack)
+    assert store.get(view, TILE, mean, CPU).shape == (1, 32, 32)
+    assert store.usage_bytes == 0
+    assert not store.has(view, TILE, mean, CPU)
+
+
+def test_forgetting_an_image_keeps_the_others(stack):
+    store, mean = FeatureStore(), LocalMean()
+    other = stack.copy()
+    for data in (stack, other):
+        store.get(view_of(data), TILE, mean, CPU)
+    store.forget(stack)
+    assert not store.has(view_of(stack), TILE, mean, CPU)
+    assert store.has(view_of(other), TILE, mean, CPU)
+    store.clear()
+    assert store.usage_bytes == 0
+
+
+def test_the_store_does_not_keep_an_image_alive_nor_mistake_a_new_one_for_it():
+    mean, store = LocalMean(), FeatureStore()
+    store.get(view_of(da.zeros((1, 64, 64))), TILE, mean, CPU)
+    gc.collect()
+    assert store.usage_bytes > 0
+    store.forget(None)
+    assert store.usage_bytes == 0
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_reduced_memory_gives_the_same_features_in_smaller_parts(stack, steps):
+    big = np.random.default_rng(1).integers(0, 255, (1, 200, 150), dtype=np.uint8)
+    bank = FilterBankExtractor([0.7, 2.0, 6.0])
+    tile = Box((64, 37), (192, 150))
+    whole = FeatureStore(dtype=torch.float32).get(view_of(big), tile, bank, CPU)
+    store = FeatureStore(dtype=torch.float32)
+    for _ in range(steps):
+        assert store.reduce_memory(tile.size)
+    parts = store.get(view_of(big), tile, bank, CPU)
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=0)
+
+
+def test_memory_cannot_be_reduced_for_ever(stack):
+    store, mean = FeatureStore(), LocalMean()
+    for _ in range(20):
+        if not store.reduce_memory(TILE.size):
+            break
+    else:
+        pytest.fail("never said that it cannot go on")
+    store.get(view_of(stack), TILE, mean, CPU)
+    assert store.capacity_bytes < 2**31
+
+
+@settings(max_examples=20, deadline=None)
+@given(a=st.integers(0, 2), b=st.integers(0, 4), colour=st.booleans())
+def test_joined_extractors_see_what_they_see_alone(a, b, colour):
+    shape, axes = ((40, 30, 3), "YXC") if colour else ((40, 30), "YX")
+    data = np.random.default_rng(2).integers(0, 255, shape, dtype=np.uint8)
+    view = view_of(data, axes, ())
+    parts = [LocalMean(a), LocalMean(b), FilterBankExtractor([1.0])]
+    joined = ConcatExtractor(parts)
+    tile = Box((3, 4), (20, 30))
+    store = FeatureStore(dtype=torch.float32)
+    found = store.get(view, tile, joined, CPU)
+    assert len(found) == joined.n_features(3 if colour else 1)
+    alone = [store.get(view, tile, part, CPU) for part in parts]
+    torch.testing.assert_close(found, torch.cat(alone))
+    assert "local mean" in joined.name
+    assert joined.fingerprint != ConcatExtractor(parts[::-1]).fingerprint
+
+
+def test_extractors_for_planes_and_stacks_cannot_be_joined():
+    with pytest.raises(ValueError, match="planes or all for stacks"):
+        ConcatExtractor([LocalMean(ndim=2), LocalMean(ndim=3)])
+
+
+def test_filter_banks_with_other_parameters_have_other_fingerprints():
+    banks = [
+        FilterBankExtractor([1.0]),
+        FilterBankExtractor([2.0]),
+        FilterBankExtractor([1.0], (1.0, 1.0, 1.0)),
+        FilterBankExtractor([1.0], (2.0, 1.0, 1.0)),
+    ]
+    assert len({b.fingerprint for b in banks}) == len(banks)

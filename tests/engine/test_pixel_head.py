@@ -1,0 +1,236 @@
+"""The pixel head from strokes to probabilities."""
+
+import numpy as np
+import pytest
+
+from napari_regcon.config import PixelHeadConfig
+from napari_regcon.data.normalize import estimate_normalization
+from napari_regcon.data.support import SupportSet
+from napari_regcon.data.views import ImageView
+from napari_regcon.engine import pixel_head
+from napari_regcon.engine.features import FeatureStore
+from napari_regcon.engine.pixel_head import PixelHead
+from napari_regcon.engine.registry import load_segmenter
+from napari_regcon.engine.segmenter import run
+from napari_regcon.errors import InputError
+from napari_regcon.types import Box, Volume
+
+SMALL = {"sigma_max_px": 4.0}
+"""A bank with few scales, so that tests are quick."""
+
+
+def blobs(shape, seed=0):
+    """An image with bright, noisy squares, and where they are (1) and are not (0)."""
+    rng = np.random.default_rng(seed)
+    truth = np.zeros(shape, dtype=np.uint8)
+    for _ in range(6 * max(1, shape[0] // 40) if len(shape) == 3 else 6):
+        corner = [rng.integers(0, max(1, n - 14)) for n in shape]
+        truth[tuple(slice(c, c + 14) for c in corner)] = 1
+    image = 80 + 70 * truth + rng.normal(0, 12, shape)
+    return image.clip(0, 255).astype(np.uint8), truth
+
+
+def strokes(truth, share=0.05, seed=1):
+    chosen = np.random.default_rng(seed).random(truth.shape) < share
+    return np.where(chosen, truth + 1, 0).astype(np.uint8)
+
+
+def support_of(image, labels, axes, classes=("background", "blob")):
+    support = SupportSet(classes)
+    support.add(Volume(image, axes), labels)
+    return support
+
+
+@pytest.fixture(scope="module")
+def plane():
+    image, truth = blobs((100, 120))
+    return image, truth, support_of(image, strokes(truth), "YX")
+
+
+def dice(found, truth):
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "dimensions"),
+    [((100, 120), "YX", 2), ((4, 60, 70), "ZYX", 2), ((20, 40, 44), "ZYX", 3)],
+)
+def test_strokes_become_the_right_regions(shape, axes, dimensions):
+    image, truth = blobs(shape)
+    painted = strokes(truth)
+    if len(shape) == 3:
+        painted[1::2] = 0
+    head = PixelHead(PixelHeadConfig(dimensions=dimensions, **SMALL), device="cpu")
+    predictor = head.fit(support_of(image, painted, axes))
+    result = predictor(image)
+    assert result.shape == (2, *shape)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result.sum(0), 1, atol=1e-5)
+    assert predictor.classes == ("background", "blob")
+    assert predictor.spatial_ndim == dimensions
+    assert dice(result[1] > 0.5, truth > 0) > 0.9
+
+
+def test_colour_is_used():
+    rng = np.random.default_rng(0)
+    _, truth = blobs((80, 80))
+    image = rng.integers(100, 130, (80, 80, 3)).astype(np.uint8)
+    # Equal brightness: only the colour tells the classes apart.
+    image[truth > 0, 0] += 60
+    image[truth > 0, 1] -= 60
+    predictor = PixelHead(PixelHeadConfig(**SMALL)).fit(support_of(image, strokes(truth), "YXC"))
+    assert predictor.n_channels == 3
+    assert dice(predictor(image)[1] > 0.5, truth > 0) > 0.9
+    with pytest.raises(InputError, match=r"1 channel\(s\).*with 3"):
+        predictor.check(Volume(image[..., 0], "YX"))
+
+
+def test_same_strokes_and_seed_give_the_same_bytes(plane):
+    image, _, support = plane
+    results = [PixelHead(PixelHeadConfig(seed=3, **SMALL)).fit(support)(image) for _ in range(2)]
+    assert results[0].tobytes() == results[1].tobytes()
+
+
+def test_a_shared_store_changes_nothing_and_is_filled_by_the_fit(plane):
+    image, _, support = plane
+    store = FeatureStore()
+    head = PixelHead(PixelHeadConfig(**SMALL), store=store)
+    first = head.fit(support)(image)
+    filled = store.usage_bytes
+    assert filled > 0
+    again = load_segmenter("pixel-head", store=store, **SMALL).fit(support)(image)
+    assert first.tobytes() == again.tobytes()
+
+
+def test_any_box_is_the_crop_of_the_whole(monkeypatch):
+    monkeypatch.setitem(pixel_head.TILE_SHAPES, 2, (32, 32))
+    image, truth = blobs((90, 75))
+    support = support_of(image, strokes(truth), "YX")
+    predictor = PixelHead(PixelHeadConfig(**SMALL)).fit(support)
+    view = support.examples[0].view(2)
+    whole = run(predictor.predict_box(view, view.box))
+    box = Box((11, 30), (71, 75))
+    part = run(predictor.predict_box(view, box))
+    np.testing.assert_array_equal(part, whole[:, *box.slices])
+
+
+def test_tiles_do_not_show(monkeypatch):
+    image, truth = blobs((90, 75))
+    support = support_of(image, strokes(truth), "YX")
+    results = []
+    for side in (32, 40, 128):
+        monkeypatch.setitem(pixel_head.TILE_SHAPES, 2, (side, side))
+        results.append(PixelHead(PixelHeadConfig(**SMALL)).fit(support)(image))
+    np.testing.assert_allclose(results[1], results[0], atol=2e-3)
+    np.testing.assert_allclose(results[2], results[0], atol=2e-3)
+
+
+def test_less_memory_gives_the_same_result(plane):
+    image, _, support = plane
+    predictor = PixelHead(PixelHeadConfig(**SMALL)).fit(support)
+    whole = predictor(image)
+    steps = 0
+    while predictor.reduce_memory():
+        steps += 1
+    assert 2 <= steps < 30
+    np.testing.assert_allclose(predictor(image), whole, atol=1e-3)
+
+
+def test_labels_are_the_most_probable_classes(plane):
+    image, _, support = plane
+    predictor = PixelHead(PixelHeadConfig(**SMALL)).fit(support)
+    view = support.examples[0].view(2)
+    tile = next(predictor.grid(view.shape).tiles())
+    labels = predictor.predict_labels(view, tile)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, predictor.predict_tile(view, tile).argmax(0))
+
+
+def test_a_class_that_is_not_painted_yet_is_never_predicted():
+    image, truth = blobs((60, 60))
+    support = support_of(image, strokes(truth), "YX", ("background", "unseen", "blob"))
+    support.examples.clear()
+    painted = strokes(truth)
+    painted[painted == 2] = 3
+    support.add(Volume(image, "YX"), painted)
+    result = PixelHead(PixelHeadConfig(**SMALL)).fit(support)(image)
+    assert result.shape == (3, 60, 60)
+    assert (result[1] == 0).all()
+    np.testing.assert_allclose(result.sum(0), 1, atol=1e-5)
+
+
+def test_one_class_alone_is_refused_before_any_work():
+    image, truth = blobs((60, 60))
+    painted = np.where(strokes(truth) == 2, 2, 0).astype(np.uint8)
+    store = FeatureStore()
+    with pytest.raises(InputError, match="background"):
+        PixelHead(store=store).fit(support_of(image, painted, "YX"))
+    assert store.usage_bytes == 0
+
+
+def test_a_plane_has_no_neighbours_to_look_at(plane):
+    _, _, support = plane
+    with pytest.raises(InputError, match="Look in: 2"):
+        PixelHead(PixelHeadConfig(dimensions=3)).fit(support)
+
+
+def test_grey_and_colour_cannot_be_mixed(plane):
+    image, truth = blobs((60, 60))
+    support = support_of(image, strokes(truth), "YX")
+    colour = np.repeat(image[..., None], 3, axis=-1)
+    support.add(Volume(colour, "YXC", name="the colour one"), strokes(truth))
+    with pytest.raises(InputError, match="the colour one"):
+        PixelHead().fit(support)
+
+
+def test_voxel_size_scales_the_filters_along_depth(plane):
+    image, truth = blobs((20, 40, 44))
+    support = SupportSet(("background", "blob"))
+    volume = Volume(image, "ZYX", scale=(30.0, 10.0, 10.0), units=("nanometer",) * 3)
+    support.add(volume, strokes(truth))
+    predictor = PixelHead(PixelHeadConfig(dimensions=3, **SMALL)).fit(support)
+    halo = predictor._source.extractor.halo_px
+    assert halo[0] < halo[1] == halo[2]
+    assert dice(predictor(image)[1] > 0.5, truth > 0) > 0.9
+
+
+def test_finished_slices_are_sampled_so_that_fitting_stays_quick(monkeypatch):
+    image, truth = blobs((128, 128))
+    support = SupportSet(("background", "blob"))
+    support.add(Volume(image, "YX"), truth * np.uint8(2), complete=True)
+    assert support.painted_counts().sum() == 128 * 128
+    monkeypatch.setattr(pixel_head, "MAX_PIXELS_PER_CLASS", 200)
+    seen = []
+    fit = pixel_head.fit_classifier
+    monkeypatch.setattr(
+        pixel_head,
+        "fit_classifier",
+        lambda x, y, *rest: seen.append(np.bincount(y)) or fit(x, y, *rest),
+    )
+    result = PixelHead(PixelHeadConfig(**SMALL)).fit(support)(image)
+    assert (seen[0] < 300).all()
+    assert (seen[0] > 100).all()
+    assert dice(result[1] > 0.5, truth > 0) > 0.9
+
+
+def test_a_fit_can_be_stopped_between_tiles(monkeypatch, plane):
+    monkeypatch.setitem(pixel_head.TILE_SHAPES, 2, (64, 64))
+    _, _, support = plane
+    store = FeatureStore()
+    work = PixelHead(PixelHeadConfig(**SMALL), store=store).fit_in_steps(support)
+    next(work)
+    one_tile = store.usage_bytes
+    assert one_tile > 0
+    work.close()
+    assert store.usage_bytes == one_tile
+
+
+def test_another_image_of_the_same_kind_can_be_predicted(plane):
+    _, _, support = plane
+    predictor = PixelHead(PixelHeadConfig(**SMALL)).fit(support)
+    image, truth = blobs((70, 130), seed=5)
+    brighter = (image.astype(np.float32) * 100 + 7).astype(np.float32)
+    volume = Volume(brighter, "YX")
+    view = ImageView(volume, estimate_normalization(volume), (), 2)
+    result = run(predictor.predict_box(view, view.box))
+    assert dice(result[1] > 0.5, truth > 0) > 0.85
