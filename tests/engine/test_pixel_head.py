@@ -137,7 +137,7 @@ def test_less_memory_gives_the_same_result(plane):
 
 
 def test_labels_are_the_most_probable_classes(plane):
-    image, _, support = plane
+    _, _, support = plane
     predictor = PixelHead(PixelHeadConfig(**SMALL)).fit(support)
     view = support.examples[0].view(2)
     tile = next(predictor.grid(view.shape).tiles())

@@ -78,9 +78,9 @@ def gaussian_of_product(image, sigmas, i, j):
     for axis in (i, j):
         product = product * sigmas[axis] * ndimage.correlate1d(big, [-0.5, 0, 0.5], axis)
     for axis, s in enumerate(sigmas):
-        s = s * filter_bank.INTEGRATION
-        radius = int(np.ceil(filter_bank.TRUNCATE * s))
-        product = ndimage.gaussian_filter1d(product, s, axis=axis, radius=radius)
+        wide = s * filter_bank.INTEGRATION
+        radius = int(np.ceil(filter_bank.TRUNCATE * wide))
+        product = ndimage.gaussian_filter1d(product, wide, axis=axis, radius=radius)
     return product[tuple(slice(p, -p) for p in pad)]
 
 
