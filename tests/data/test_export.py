@@ -1,4 +1,5 @@
 import errno
+import sys
 
 import numpy as np
 import pytest
@@ -6,11 +7,11 @@ import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari_regcon.data.volumes import open_volume
 
 from napari_regcon.data import export, export_tiff
 from napari_regcon.data.export import Output, require_space, save_labels
 from napari_regcon.data.export_files import ResultSpec
+from napari_regcon.data.volumes import open_volume
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box, Volume
 
@@ -223,6 +224,27 @@ def test_a_disk_that_runs_full_is_explained_and_cleaned(tmp_path, name, monkeypa
     monkeypatch.setattr(export.FORMATS["." + name.split(".")[1]], "write", full)
     with pytest.raises(InputError, match="disk is full"), Output(tmp_path / name, spec) as output:
         output.write(Box.of_shape(spec.shape), values_for(spec))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_a_write_that_the_system_refuses_is_explained_and_cleaned(tmp_path):
+    import resource
+
+    spec = ResultSpec.like(image(), np.uint8, CLASSES, name="labels")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def refused():
+        with Output(tmp_path / "a.tif", spec) as output:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+            # Rows this short stay in a buffer, which fails once more when the file is closed.
+            output.write(Box((4, 0, 0), (5, 12, 3)), np.ones((1, 12, 3), np.uint8))
+
+    try:
+        with pytest.raises(InputError, match="too large"):
+            refused()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert names(tmp_path) == []
 
 

@@ -197,7 +197,8 @@ class FileOutput(abc.ABC):
 
     def discard(self) -> None:
         """Close and delete the file."""
-        self.close()
+        with contextlib.suppress(OSError):  # what did not fit on the disk is not wanted any more
+            self.close()
         if self.path.is_dir():
             # An interrupted write may go on for a moment in a thread of the zarr library.
             shutil.rmtree(self.path, ignore_errors=True)

@@ -93,6 +93,7 @@ class TiffOutput(FileOutput):
             position = int(np.ravel_multi_index(first, self.shape)) * values.itemsize
             self._file.seek(self._offset + position)
             self._file.write(values[index].data)
+        self._file.flush()  # so that a full disk shows here and not when the file is closed
 
     def close(self) -> None:
         """Close the file."""
