@@ -201,9 +201,8 @@ def test_server_that_sends_on_to_another_address(folder, register, body):
     assert path.read_bytes() == body
 
 
-@pytest.mark.parametrize("length", ["many", "5, 7"])
-def test_nonsense_from_the_server(folder, register, body, length):
-    with serve(Answer(body, headers={"Content-Length": length})) as server:
+def test_nonsense_from_the_server(folder, register, body):
+    with serve(Answer(body, headers={"Content-Length": "many"})) as server:
         register(server.url)
         with pytest.raises(WeightsError):
             weights.fetch("toy", progress=False)

@@ -8,6 +8,7 @@ published a sum. Nothing here opens weights or the network.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -112,7 +113,8 @@ def _write_lock(lock: Lock) -> None:
         part.write_text(json.dumps(asdict(lock), indent=2) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong above is told; this is only to tidy up
+            part.unlink()
         raise WeightsError(
             f"{path} cannot be written: {error}",
             next_step=f"Make the folder writable, or choose another with {DIR_VARIABLE}.",
