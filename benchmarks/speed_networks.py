@@ -1,0 +1,80 @@
+"""Speed of networks and features: UniverSeg's two forms, and the filter bank."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from benchmarks import universeg_forms as forms
+from benchmarks.methods import skimage_features
+from benchmarks.timing import Row, in_turn, synchronize
+from napari_regcon.config import PixelHeadConfig
+from napari_regcon.data.normalize import Normalization
+from napari_regcon.data.phantom import make_phantom
+from napari_regcon.data.views import ImageView
+from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.features import FeatureStore, FilterBankExtractor
+from napari_regcon.nn.filter_bank import geometric_sigmas
+from napari_regcon.types import Box, Volume
+
+if TYPE_CHECKING:
+    import argparse
+
+MATRIX = 2048
+PLANE_PX = 1024
+
+
+def matrix_multiply(options: argparse.Namespace) -> list[Row]:
+    """Measure the device's rate of matrix multiplication, the yardstick of the networks."""
+    device = choose_device(options.device)
+    rows = []
+    for dtype in (torch.float32, torch.bfloat16):
+        if dtype == torch.bfloat16 and not device.supports_bf16:
+            continue
+        a = torch.rand(MATRIX, MATRIX, device=device.torch_device).to(dtype)
+        rates = []
+        for turn in range(options.repeats + 1):
+            synchronize()
+            start = time.perf_counter()
+            _ = a @ a
+            synchronize()
+            if turn:
+                rates.append(2 * MATRIX**3 / (time.perf_counter() - start) / 1e9)
+        rows.append(Row(f"matrix multiply {dtype}".replace("torch.", ""), "GFLOP/s", tuple(rates)))
+    return rows
+
+
+def features(options: argparse.Namespace) -> list[Row]:
+    """Measure the filter bank per Mvoxel against scikit-image's multiscale features."""
+    device = choose_device(options.device)
+    plane = np.asarray(make_phantom((1, PLANE_PX, PLANE_PX), seed=2).volume.data)[0]
+    volume = Volume(plane, "YX")
+    view = ImageView(volume, Normalization((0.0,), (255.0,)), (), 2)
+    config = PixelHeadConfig()
+    bank = FilterBankExtractor(geometric_sigmas(config.sigma_min_px, config.sigma_max_px))
+    box = Box.of_shape(plane.shape)
+    grey = plane.astype(np.float32) / 255
+
+    def ours() -> None:
+        FeatureStore(device.torch_device).get(bank, view, box)
+
+    own, other = in_turn([ours, lambda: skimage_features(grey)], repeats=options.repeats)
+    n_other = skimage_features(grey[:64, :64]).shape[-1]
+    per_mvoxel = 1e6 / plane.size
+    return [
+        Row(
+            f"features per Mvoxel ({bank.n_features(1)} of ours)",
+            "ms",
+            tuple(t * per_mvoxel for t in own),
+            f"scikit-image ({n_other})",
+            tuple(t * per_mvoxel for t in other),
+        )
+    ]
+
+
+def universeg_forms(options: argparse.Namespace) -> list[Row]:
+    """Measure UniverSeg factorised against plain, at several sizes of the support set."""
+    return forms.rows(device=options.device, repeats=options.repeats)

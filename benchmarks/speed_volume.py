@@ -1,0 +1,144 @@
+"""Whole volumes: a segmenter against the random-forest recipe, and cost against size.
+
+Every measurement is a fresh process, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dask.array
+import numpy as np
+import tifffile
+
+from benchmarks.methods import random_forest, skimage_features
+from benchmarks.timing import Row
+from napari_regcon.data.phantom import make_phantom
+from napari_regcon.data.support import SupportSet
+from napari_regcon.data.volumes import open_volume
+from napari_regcon.engine.registry import load_segmenter
+from napari_regcon.engine.volume import segment_volume
+from napari_regcon.types import Progress, Volume
+
+if TYPE_CHECKING:
+    import argparse
+
+PHANTOM_SHAPE = (32, 512, 512)
+PLANES_PX = 1024
+
+
+def whole_volume(options: argparse.Namespace) -> list[Row]:
+    """Measure a whole volume: our segmenter beside the random forest on scikit-image features."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = options.volume
+        if path is None:
+            path = Path(folder) / "phantom.tif"
+            tifffile.imwrite(path, np.asarray(make_phantom(PHANTOM_SHAPE, seed=3).volume.data))
+        ours, other = (_child(kind, str(path), options.device) for kind in ("ours", "forest"))
+    size = " x ".join(map(str, ours["shape"]))
+    memory = {"peak MB": ours["peak_mb"], "its peak MB": other["peak_mb"]}
+    return [
+        Row(
+            f"whole volume {size}, pixel head",
+            "s",
+            (ours["seconds"],),
+            "random forest, scikit-image",
+            (other["seconds"],),
+            memory,
+        )
+    ]
+
+
+def cost_against_size(options: argparse.Namespace) -> list[Row]:
+    """Measure time and peak memory of the pixel head on volumes of growing size."""
+    rows = []
+    for mvoxel in options.sizes:
+        found = _child("size", str(mvoxel), options.device)
+        extra = {"peak MB": found["peak_mb"], "s per Mvoxel": round(found["seconds"] / mvoxel, 2)}
+        rows.append(Row(f"{mvoxel} Mvoxel, pixel head", "s", (found["seconds"],), extra=extra))
+    return rows
+
+
+def _child(kind: str, argument: str, device: str) -> dict:
+    command = [sys.executable, "-m", "benchmarks.speed_volume", kind, argument, device]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _main(kind: str, argument: str, device: str) -> None:
+    if kind == "size":
+        n_planes = max(1, math.ceil(int(argument) * 1e6 / PLANES_PX**2))
+        volume = _lazy_volume(n_planes)
+    else:
+        volume = open_volume(argument)
+    start = time.perf_counter()
+    labels = _painted(volume)
+    (_forest if kind == "forest" else _ours)(volume, labels, device)
+    seconds = round(time.perf_counter() - start, 2)
+    print(json.dumps({"seconds": seconds, "peak_mb": _peak_mb(), "shape": volume.label_shape}))
+
+
+def _lazy_volume(n_planes: int) -> Volume:
+    """Return planes that are made when they are read, so that only the tool's memory counts."""
+    plane = np.asarray(make_phantom((1, PLANES_PX, PLANES_PX), seed=4).volume.data)
+
+    def roll(block: np.ndarray, block_info: dict | None = None) -> np.ndarray:
+        number = block_info[None]["chunk-location"][0] if block_info else 0
+        return np.roll(block, 37 * number, axis=2)
+
+    base = dask.array.from_array(plane, chunks=(1, PLANES_PX, PLANES_PX))
+    stack = dask.array.concatenate([base] * n_planes)
+    return Volume(stack.map_blocks(roll, dtype=plane.dtype), "ZYX", name="phantom planes")
+
+
+def _painted(volume: Volume) -> np.ndarray:
+    """Paint the brightest and the darkest of ten strokes' worth of pixels on the first plane."""
+    plane = np.asarray(volume.data[0])
+    labels = np.zeros(volume.label_shape, np.uint8)
+    rng = np.random.default_rng(0)
+    low, high = np.percentile(plane, [15, 60])
+    for value, places in ((1, np.argwhere(plane > high)), (2, np.argwhere(plane < low))):
+        chosen = places[rng.choice(len(places), 1200, replace=False)]
+        labels[0][tuple(chosen.T)] = value
+    return labels
+
+
+def _ours(volume: Volume, labels: np.ndarray, device: str) -> None:
+    support = SupportSet(("background", "dark"))
+    support.add(volume, labels)
+    predictor = load_segmenter("pixel-head", device=device).fit(support)
+    with tempfile.TemporaryDirectory() as folder:
+        for event in segment_volume(volume, predictor, out=Path(folder) / "out.zarr"):
+            if isinstance(event, Progress):
+                print(event.done, event.total, file=sys.stderr)
+
+
+def _forest(volume: Volume, labels: np.ndarray, device: str) -> None:
+    first = skimage_features(np.asarray(volume.data[0]).astype(np.float32) / 255)
+    painted = labels[0] > 0
+    forest = random_forest(0).fit(first[painted], labels[0][painted])
+    result = np.empty(volume.label_shape, np.uint8)
+    for index in range(len(result)):
+        found = skimage_features(np.asarray(volume.data[index]).astype(np.float32) / 255)
+        flat = forest.predict(found.reshape(-1, found.shape[-1]))
+        result[index] = flat.reshape(result[index].shape)
+
+
+def _peak_mb() -> int:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
