@@ -6,10 +6,12 @@ device the features live on. Knows nothing of images.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -65,7 +67,10 @@ def fit_classifier(
     spread = features.std(0, dtype=np.float64)
     spread[spread < 1e-6] = 1.0
     model = LogisticRegression(class_weight="balanced", max_iter=200, tol=1e-4)
-    model.fit((features - mean) / spread, labels)
+    with warnings.catch_warnings():
+        # Separable strokes converge slowly; what little is missing changes hardly a pixel.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit((features - mean) / spread, labels)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
