@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from napari_regcon.data.export import Output
 from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.volumes import open_volume
 from napari_regcon.engine import blocks as blocks_module
-from napari_regcon.engine.blocks import plan_blocks, without
+from napari_regcon.engine.blocks import plan_blocks, segment_block, without
+from napari_regcon.engine.segmenter import run
 from napari_regcon.engine.volume import segment_volume
 from napari_regcon.errors import DeviceError, InputError
 from napari_regcon.types import BlockDone, Box, Finished, Note, Progress, Volume
@@ -161,6 +163,24 @@ def test_files_hold_the_same_as_arrays_with_scale_and_units(tmp_path, name, make
     assert (labels.axes, labels.scale, labels.units) == (volume.axes, volume.scale, volume.units)
     stored = np.moveaxis(np.asarray(open_volume(tmp_path / f"p-{name}").data), -1, 0)
     np.testing.assert_array_equal(stored, np.rint(probabilities * 255))
+
+
+def test_blocks_computed_apart_in_a_dask_graph_give_the_same_bytes(make_blended):
+    volume, predictor = grey(), make_blended(n_classes=3)
+    expected, expected_probabilities, _ = segmented(volume, predictor)
+    values = np.array([1, 2, 3], np.uint8)
+
+    @dask.delayed
+    def block(box):
+        return box, *run(segment_block(volume, NORM, predictor, box, values, np.dtype("f4")))
+
+    boxes = plan_blocks(volume, predictor, (11, 17))
+    out, probabilities = np.zeros_like(expected), np.zeros_like(expected_probabilities)
+    for box, labels, p in dask.compute(*map(block, boxes[::-1]), scheduler="synchronous"):
+        out[box.slices] = labels
+        probabilities[:, *box.slices] = p
+    assert out.tobytes() == expected.tobytes()
+    assert probabilities.tobytes() == expected_probabilities.tobytes()
 
 
 # ------------------------------------------------------------------ the order of the work
