@@ -110,6 +110,8 @@ class ImagePanel(Section):
             layer.events.name.connect(self._update_names)
         index = self._listed.index(before) if before in self._listed else 0
         self._combo.setCurrentIndex(index)
+        if not self._listed:
+            self.show_current(None, None)
         self.chosen.emit(self._listed[index] if self._listed else None)
 
     def _update_names(self, _event: Any = None) -> None:

@@ -9,7 +9,13 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import QObject, Signal
 
-from napari_regcon._qt.layers import apply_colors, make_layer, new_label_array, role_of
+from napari_regcon._qt.layers import (
+    apply_colors,
+    layer_made_for,
+    make_layer,
+    new_label_array,
+    role_of,
+)
 from napari_regcon._qt.paint_tracker import PaintTracker
 from napari_regcon.errors import InputError
 
@@ -64,6 +70,7 @@ class Labelling(QObject):
         self._scratch = scratch
         self._trackers: dict[str, PaintTracker] = {}
         classes.changed.connect(self._recolor)
+        workspace.current_changed.connect(self._take_up)
         workspace.removed.connect(self._stop_tracking)
         workspace.layer_lost.connect(self._on_layer_lost)
 
@@ -194,6 +201,14 @@ class Labelling(QObject):
         name = work.labels.name if work.labels is not None else "labels"
         if self._classes.ensure(work.state.painted.counts(), name):
             self.painted.emit(work)
+
+    def _take_up(self) -> None:
+        """Go on with the layer of an earlier dock."""
+        work = self._workspace.current
+        if work is not None and work.labels is None:
+            layer = layer_made_for(self._workspace.viewer.layers, work.layer, "labels")
+            if layer is not None:
+                self.use_layer(layer)
 
     def _on_selected_label(self, event: Any) -> None:
         self.class_picked.emit(int(event.source.selected_label))

@@ -15,7 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_regcon.session.geometry import Geometry, guess_axes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from napari.layers import Layer
@@ -106,13 +106,20 @@ def make_layer(
     **more
         Further arguments of the layer.
     """
-    metadata = {METADATA_KEY: {"role": role}}
+    metadata = {METADATA_KEY: {"role": role, "image": str(image.unique_id)}}
     return Labels(data, name=name, metadata=metadata, **placement(image, geometry), **more)
 
 
 def role_of(layer: Layer) -> str:
     """Return the role a layer was made for, or an empty string."""
     return str(layer.metadata.get(METADATA_KEY, {}).get("role", ""))
+
+
+def layer_made_for(layers: Iterable[Layer], image: Image, role: str) -> Labels | None:
+    """Return a layer that an earlier dock made for an image and that still fits, or None."""
+    wanted = {"role": role, "image": str(image.unique_id)}
+    found = (x for x in layers if isinstance(x, Labels) and x.metadata.get(METADATA_KEY) == wanted)
+    return next(found, None)
 
 
 def apply_colors(layer: Labels, classes: ClassTable, *, hide_background: bool) -> None:

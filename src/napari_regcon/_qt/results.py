@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_regcon._qt.layers import apply_colors, make_layer, new_label_array, refresh_box
+from napari_regcon._qt.layers import (
+    apply_colors,
+    layer_made_for,
+    make_layer,
+    new_label_array,
+    refresh_box,
+)
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +99,9 @@ class Results(QObject):
 
     def prediction_of(self, work: ImageWork) -> tuple[Labels, LazyArray]:
         """Return the prediction layer of an image, made if needed, and its labels."""
+        if work.prediction is None:
+            layers = self._workspace.viewer.layers
+            work.prediction = layer_made_for(layers, work.layer, "prediction")
         if work.prediction is not None:
             try:
                 return work.prediction, work.state.geometry.label_array(work.prediction.data)

@@ -17,8 +17,8 @@ CLASS_KEYS = tuple(f"Control-{n}" for n in range(1, 10))
 KEYS = {
     "toggle_live": "Control-L",
     "toggle_prediction": "Control-H",
-    "segment_slice": "Control-Return",
-    "accept_slice": "Control-Shift-Return",
+    "segment_slice": "Control-Enter",
+    "accept_slice": "Control-Shift-Enter",
     "accept_object": "Control-Shift-A",
     "where_next": "Control-J",
 }

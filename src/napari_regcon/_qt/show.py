@@ -24,7 +24,7 @@ LABELS = {"truth": False, "result": True, "strokes": True}
 
 
 def add_demo(viewer: napari.Viewer, folder: Path) -> None:
-    """Add the image and the label files of a demo folder as layers, and open the dock.
+    """Add the image and the label files of a demo folder as layers.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ def main() -> None:
     """Open a window with the folder named on the command line."""
     viewer = napari.Viewer()
     add_demo(viewer, Path(sys.argv[1]))
+    viewer.window.add_plugin_dock_widget("napari-regcon", "Regcon")
     napari.run()
 
 
