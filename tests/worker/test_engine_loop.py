@@ -421,7 +421,7 @@ def requests(window):
 def test_any_sequence_of_requests_is_survived_and_answered_once(make_window):
     window = make_window()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(requests(window), max_size=12), st.data())
     def check_one(sequence, data):
         client = window.client = InProcess()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import numpy as np
+import psutil
 import pytest
 from engine_harness import Heard, Window, two_tone
 
@@ -77,7 +75,7 @@ def test_strokes_to_preview_to_volume_and_back_after_a_kill(window):
     # Killed in the middle of a volume.
     generation = window.segment(first=(2,))
     heard.wait_for(lambda e: isinstance(e, JobProgress))
-    os.kill(window.client.pid, signal.SIGKILL)
+    psutil.Process(window.client.pid).kill()
     died = heard.wait_for(lambda e: isinstance(e, EngineDied))
     assert died.pending in ((generation,), ())
     window.out.array[:] = 0

@@ -166,3 +166,12 @@ def free_memory(device: Device | torch.device | None = None) -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available() and (place is None or place.type == "mps"):
         torch.mps.empty_cache()
+
+
+def held_memory() -> int:
+    """Return the bytes of GPU memory that torch holds in this process; 0 without a GPU."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return int(torch.cuda.memory_reserved())
+    if torch.backends.mps.is_available():
+        return int(torch.mps.driver_allocated_memory())
+    return 0

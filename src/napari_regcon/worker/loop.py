@@ -90,8 +90,8 @@ class EngineLoop:
         except Exception as error:  # noqa: BLE001 - told to the user, and the engine goes on
             self._jobs.remove(job)
             self._emit(_failure(job.request.generation, error))
-        if not self._jobs:
-            self._tell_use()
+        if job not in self._jobs:
+            self._after(job)
 
     def close(self) -> None:
         """Stop all work, so that files are left in order."""
@@ -146,6 +146,11 @@ class EngineLoop:
         self._model.forget(self._images.close(image_id))
         sweep()
 
+    def _after(self, job: _Running) -> None:
+        if isinstance(job.request, SegmentVolume):
+            self._model.relax()
+        self._tell_use()
+
     def _tell_use(self) -> None:
         use = self._model.use()
         if use != self._told_use:
@@ -160,14 +165,19 @@ class EngineLoop:
         job.steps.close()
         elapsed = time.perf_counter() - job.begin
         self._emit(JobDone(job.request.generation, cancelled=True, elapsed_s=elapsed))
+        self._after(job)
 
 
 def _failure(generation: int | None, error: Exception) -> JobFailed:
+    from napari_regcon.engine.device import is_out_of_memory
+
     if isinstance(error, RegconError):
         return JobFailed(generation, str(error))
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         return JobFailed(
-            generation, "The memory of this computer is full. Close other images or programs."
+            generation,
+            "The memory is full. Close other images or programs, clear the feature cache, or "
+            "choose the device 'cpu'.",
         )
     details = "".join(traceback.format_exception(error))
     return JobFailed(

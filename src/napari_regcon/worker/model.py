@@ -97,7 +97,18 @@ class Model:
         """Drop all features."""
         if self._store is not None:
             self._store.clear()
+            self.relax()
 
     def use(self) -> CacheUse:
         """Return how much memory is in use."""
-        return CacheUse(self._store.usage_bytes if self._store is not None else 0, 0)
+        if self._store is None:
+            return CacheUse(0, 0)
+        from napari_regcon.engine.device import held_memory
+
+        return CacheUse(self._store.usage_bytes, 0, held_memory())
+
+    def relax(self) -> None:
+        """Give memory that long work has left in reserve back to the device."""
+        from napari_regcon.engine.device import free_memory
+
+        free_memory()

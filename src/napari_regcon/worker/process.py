@@ -32,6 +32,8 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
     "KMP_BLOCKTIME": "0",
+    # So do those of OpenBLAS; the small systems that a fit solves are quickest on one thread.
+    "OPENBLAS_NUM_THREADS": "1",
     # Where native code crashes, say where.
     "PYTHONFAULTHANDLER": "1",
     "PYTHONIOENCODING": "utf-8",

@@ -109,7 +109,7 @@ class Configure:
 
 @dataclass(frozen=True)
 class OpenImage:
-    """Make an image known to the engine.
+    """Make an image known to the engine; one of the same id is closed first.
 
     Parameters
     ----------

@@ -42,6 +42,8 @@ def main(version: str) -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, inbox), name="requests", daemon=True).start()
     _serve(inbox, events)
+    sys.stderr.flush()
+    os._exit(0)  # taking torch down in good order takes longer than a window wants to wait
 
 
 def _serve(inbox: queue.SimpleQueue[Any], events: IO[bytes]) -> None:

@@ -64,6 +64,8 @@ class FakeSegmenter(Segmenter):
 
     def fit_in_steps(self, support):
         support.require_classes()
+        if self.misdeeds.get("fit_needs_too_much"):
+            raise MemoryError
         values = {1: [], 2: []}
         for example in support.examples:
             image = example.view(2).read(example.view(2).box)[0]
@@ -144,6 +146,7 @@ def install():
     device.choose_device = choose_device
     device.is_out_of_memory = lambda error: isinstance(error, MemoryError)
     device.free_memory = lambda *_: None
+    device.held_memory = lambda: 0
     features = types.ModuleType("napari_regcon.engine.features")
     features.FeatureStore = FakeStore
     sys.modules[device.__name__] = device
