@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from napari_regcon.data.tiff_scale import tiff_scale
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tifffile import TiffFile, TiffPageSeries
@@ -39,26 +41,25 @@ def read_tiff(path: Path) -> Source:
         If the file holds several images, is cut off, or is compressed in a way that needs a
         library that is not installed.
     """
-    import tifffile
+    from tifffile import TiffFile
 
-    tif = tifffile.TiffFile(path)
-    try:
+    with ExitStack() as stack:
+        tif = stack.enter_context(TiffFile(path))
+        if tif.is_shaped and len(tif.series) > 1:
+            # Slices that were written one by one, each with a note of its own shape.
+            tif = stack.enter_context(TiffFile(path, is_shaped=False))
         index = _main_series(tif, path)
         series = tif.series[index]
         axes, n_channels = _axes(series)
         scale = tiff_scale(tif, index)
         _check_extent(tif, series, path)
         if _is_one_piece(series):
-            tif.close()
             dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
             shape = series.get_shape(squeeze=False)
             pixels = np.memmap(path, dtype, "r", series.dataoffset, shape)
             return Source(pixels, axes, None, scale, n_channels=n_channels)
         _check_codec(series, path)
-        lazy = TiffPixels(tif, series, path)
-    except BaseException:
-        tif.close()
-        raise
+        lazy = TiffPixels(series, path, stack.pop_all().close)
     return Source(lazy, axes, lazy.chunks, scale, n_channels=n_channels)
 
 
@@ -67,15 +68,15 @@ class TiffPixels:
 
     Parameters
     ----------
-    tif : tifffile.TiffFile
-        An open file; closed when this goes away.
     series : tifffile.TiffPageSeries
-        The image.
+        An image of an open file.
     path : pathlib.Path
         The file, for messages.
+    close : function
+        Closes the file; called when this goes away.
     """
 
-    def __init__(self, tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
+    def __init__(self, series: TiffPageSeries, path: Path, close: Callable[[], None]) -> None:
         self._series = series
         self._path = path
         self.shape: tuple[int, ...] = series.get_shape(squeeze=False)
@@ -85,7 +86,7 @@ class TiffPixels:
         self._mode = "STRILE" if series.keyframe.is_tiled else "PAGE"
         page = series.keyframe.chunks if self._mode == "STRILE" else series.keyframe.shape
         self.chunks = (1,) * (self.ndim - len(page)) + tuple(page)
-        weakref.finalize(self, tif.close)
+        weakref.finalize(self, close)
 
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
         with explained(self._path):
