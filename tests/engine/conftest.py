@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from napari_regcon.data.normalize import Normalization
 from scipy import ndimage
 
+from napari_regcon.data.normalize import Normalization
 from napari_regcon.engine.segmenter import Predictor
 
 
