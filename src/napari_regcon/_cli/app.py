@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from napari_regcon import __version__
 from napari_regcon._cli import weights
 from napari_regcon._cli.console import show_error, stderr, stdout
+from napari_regcon._cli.demo import demo
 from napari_regcon._cli.segment import segment
 from napari_regcon.errors import RegconError
 
@@ -64,6 +65,7 @@ def options(
 
 
 app.command()(segment)
+app.command()(demo)
 app.add_typer(weights.app, name="weights")
 
 

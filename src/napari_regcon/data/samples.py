@@ -16,7 +16,7 @@ LayerTuple: TypeAlias = tuple[np.ndarray, dict[str, Any], str]
 """Pixels, layer properties, kind of layer."""
 
 
-def phantom_em(shape: tuple[int, int, int] = (32, 384, 384), seed: int = 0) -> list[LayerTuple]:
+def phantom_em(shape: tuple[int, int, int] = (32, 256, 256), seed: int = 0) -> list[LayerTuple]:
     """Return the electron-microscopy phantom, and its truth as a hidden layer.
 
     Parameters
