@@ -20,7 +20,6 @@ from napari_regcon.data.tiff_scale import tiff_scale
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tifffile import TiffFile, TiffPageSeries
@@ -59,12 +58,14 @@ def read_tiff(path: Path) -> Source:
             pixels = np.memmap(path, dtype, "r", series.dataoffset, shape)
             return Source(pixels, axes, None, scale, n_channels=n_channels)
         _check_codec(series, path)
-        lazy = TiffPixels(series, path, stack.pop_all().close)
+        lazy = TiffPixels(series, path)
+        # The file stays open as long as the pixels may be asked for.
+        weakref.finalize(lazy, stack.pop_all().close)
     return Source(lazy, axes, lazy.chunks, scale, n_channels=n_channels)
 
 
 class TiffPixels:
-    """Pixels that are decoded when they are asked for; keeps the file open as long as it lives.
+    """Pixels that are decoded when they are asked for.
 
     Parameters
     ----------
@@ -72,11 +73,9 @@ class TiffPixels:
         An image of an open file.
     path : pathlib.Path
         The file, for messages.
-    close : function
-        Closes the file; called when this goes away.
     """
 
-    def __init__(self, series: TiffPageSeries, path: Path, close: Callable[[], None]) -> None:
+    def __init__(self, series: TiffPageSeries, path: Path) -> None:
         self._series = series
         self._path = path
         self.shape: tuple[int, ...] = series.get_shape(squeeze=False)
@@ -86,7 +85,6 @@ class TiffPixels:
         self._mode = "STRILE" if series.keyframe.is_tiled else "PAGE"
         page = series.keyframe.chunks if self._mode == "STRILE" else series.keyframe.shape
         self.chunks = (1,) * (self.ndim - len(page)) + tuple(page)
-        weakref.finalize(self, close)
 
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
         with explained(self._path):
