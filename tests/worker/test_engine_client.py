@@ -18,6 +18,7 @@ from engine_harness import FAKE_ENGINE, TIMEOUT_S, Heard, ends, strokes, truth
 
 from napari_regcon.errors import EngineError
 from napari_regcon.types import Box
+from napari_regcon.worker import wire
 from napari_regcon.worker.client import EngineClient
 from napari_regcon.worker.protocol import (
     Cancel,
@@ -480,6 +481,25 @@ def test_requests_from_many_threads_are_all_answered(window):
 
 
 SEGMENTS = Path("/dev/shm")  # noqa: S108 - where Linux keeps them
+
+
+def test_messages_that_cannot_be_read_are_refused_on_either_side(window):
+    window.check_preview()
+    process = window.client._process
+    noise = np.random.default_rng(0).bytes(10_000)
+    for body in (b"", b"not a pickle", noise, b"cno.such.module\nThing\n."):
+        since = len(window.heard.events)
+        wire.write(process._popen.stdin, body)
+        failed = window.heard.wait_for(lambda e: isinstance(e, JobFailed), since=since)
+        assert failed.generation is None
+    window.check_preview()
+    # One that cannot be written is told too, and those after it arrive.
+    since = len(window.heard.events)
+    window.client.send(lambda: None)
+    failed = window.heard.wait_for(lambda e: isinstance(e, JobFailed), since=since)
+    assert "could not be sent" in failed.message
+    window.check_preview()
+    assert not window.heard.of_type(EngineDied)
 
 
 def test_nothing_grows_with_strokes_and_cancelled_volumes(make_window):

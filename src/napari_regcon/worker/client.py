@@ -23,6 +23,7 @@ from napari_regcon.worker.protocol import (
     CloseImage,
     EngineDied,
     EngineEvent,
+    JobFailed,
     Request,
     Shutdown,
 )
@@ -155,6 +156,8 @@ class EngineClient:
                 self._mourn(error, str(error))
             except OSError as error:  # its end is told by the thread that reads
                 _log.debug("The engine ended before it could read %r: %s", request, error)
+            except Exception as error:  # noqa: BLE001 - told, and the next one is sent
+                self._tell_unsent(request, error)
         if process := self._process:
             try:
                 process.send(Shutdown())
@@ -174,6 +177,13 @@ class EngineClient:
             messages = [*self._state.replay(), *([] if is_state else [request])]
         for message in messages:
             process.send(message)
+
+    def _tell_unsent(self, request: Request, error: Exception) -> None:
+        message = f"A request could not be sent to the engine ({error!r})."
+        failure = JobFailed(getattr(request, "generation", None), message)
+        event = self._jobs.settle(failure)
+        if event is not None:
+            self._tell(event)
 
     def _start(self, request: Request) -> EngineProcess:
         process = EngineProcess(self._env)
