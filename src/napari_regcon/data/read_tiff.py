@@ -152,7 +152,7 @@ def _check_codec(series: TiffPageSeries, path: Path) -> None:
     page = series.keyframe
     try:
         TIFF.DECOMPRESSORS[page.compression], TIFF.UNPREDICTORS[page.predictor]
-    except KeyError as error:
+    except (KeyError, ImportError) as error:
         raise InputError(
             f"The compression of {str(path)!r} cannot be decoded here: {error.args[0]}.",
             next_step="Install the package 'imagecodecs', or save the file without compression.",
