@@ -143,8 +143,6 @@ class EngineClient:
             if thread not in (None, threading.current_thread()):
                 thread.join()
 
-    # -------------------------------------------------------------------- sending
-
     def _send_all(self) -> None:
         while (request := self._outbox.get()) is not None:
             if self._is_closed:
@@ -179,10 +177,8 @@ class EngineClient:
             process.send(message)
 
     def _tell_unsent(self, request: Request, error: Exception) -> None:
-        message = f"A request could not be sent to the engine ({error!r})."
-        failure = JobFailed(getattr(request, "generation", None), message)
-        event = self._jobs.settle(failure)
-        if event is not None:
+        words = f"A request could not be sent to the engine ({error!r})."
+        if event := self._jobs.settle(JobFailed(getattr(request, "generation", None), words)):
             self._tell(event)
 
     def _start(self, request: Request) -> EngineProcess:
@@ -193,8 +189,6 @@ class EngineClient:
             self._readers = [t for t in self._readers if t.is_alive()]
             self._readers.append(_thread(self._read_all, "regcon-engine-reader", process))
         return process
-
-    # ------------------------------------------------------------------ receiving
 
     def _read_all(self, process: EngineProcess) -> None:
         watch = _timer(self._start_timeout_s, self._check_started, process)
@@ -230,8 +224,6 @@ class EngineClient:
             self._on_event(event)
         except Exception:  # noqa: BLE001 - a mistake of the listener must not end this thread
             _log.exception("What listens to the engine failed on %r", event)
-
-    # ------------------------------------------------------------------- watching
 
     def _insist(self, generation: int, grace_s: float) -> None:
         """End the engine if it did not stop a job; wait longer while it starts."""
