@@ -1,0 +1,286 @@
+"""Fully labelled crops of a support set, at the scale and brightness a network expects.
+
+Some networks learn from examples in which every pixel is said. They come from the parts a user
+has marked complete. Crops are drawn with a seed, so that a class can be seen in most of those
+drawn for it. Nothing here knows the network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_regcon.errors import InputError
+from napari_regcon.types import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_regcon.data.support import SupportExample, SupportSet
+
+SMALLEST_SIDE_PX = 64
+"""Crops are made smaller where all parts are small, but not below this."""
+
+SIDE_MULTIPLE_PX = 8
+"""Sides of crops are multiples of this."""
+
+GOOD_SHARE = 0.75
+"""Share of the crops drawn for a class that are placed so that they show it."""
+
+_TRIES = 4
+"""So many places are looked at for each that is wanted."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey image (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a crop lies: number of the part, and first row and column in it."""
+
+    part: int
+    y: int
+    x: int
+
+
+class DenseParts:
+    """The fully labelled parts of a support set, and crops of them.
+
+    Parameters
+    ----------
+    support : SupportSet
+        Used are parts that are marked complete, and planes in which every pixel is painted.
+    side_px : int
+        Wanted side of a crop after shrinking.
+    downscale : int
+        How many pixels become one.
+
+    Attributes
+    ----------
+    side_px : int
+        Side of a crop after shrinking: as wanted, or less where all parts are smaller.
+    values : tuple of int
+        Label values that occur.
+    n_left_out : int
+        Number of examples that are strokes only.
+
+    Raises
+    ------
+    InputError
+        If images of different kinds are mixed, nothing is fully labelled, a class is painted
+        only as strokes, or there is only one class in all.
+    """
+
+    def __init__(self, support: SupportSet, *, side_px: int, downscale: int) -> None:
+        support.require_classes()
+        self._examples = [e for e in support.examples if _is_dense(e)]
+        self.n_left_out = len(support.examples) - len(self._examples)
+        self._downscale = downscale
+        self.values = tuple(int(v) for v in _values(self._examples))
+        _check(support, self._examples, self.values)
+        longest: float = max(max(e.labels.shape) for e in self._examples) / downscale
+        needed = math.ceil(longest / SIDE_MULTIPLE_PX) * SIDE_MULTIPLE_PX
+        self.side_px = min(side_px, max(needed, SMALLEST_SIDE_PX))
+
+    @property
+    def crop_px(self) -> int:
+        """Side of a crop before shrinking."""
+        return self.side_px * self._downscale
+
+    def draw(self, value: int, n: int, rng: np.random.Generator) -> list[Place]:
+        """Draw places for crops, most of which show a class.
+
+        Most are placed around a random pixel of the class, in all parts that have it in turn;
+        the others lie on a shaken lattice, where the class is not if there is such a place.
+
+        Parameters
+        ----------
+        value : int
+            Label value of the class, one of ``values``.
+        n : int
+            How many, or fewer where the parts are too small for different ones.
+        rng : numpy.random.Generator
+            Random numbers.
+
+        Returns
+        -------
+        list of Place
+            All different, in order.
+        """
+        chosen = set(self._around(value, math.ceil(GOOD_SHARE * n), rng))
+        lattice = list(self._lattice(rng))
+        order = rng.permutation(len(lattice))[: _TRIES * n]
+        # Sorted by whether the class is there; the order is kept among equals.
+        for i in sorted(order, key=lambda i: self._shows(lattice[i], value)):
+            if len(chosen) == n:
+                break
+            chosen.add(lattice[i])
+        return sorted(chosen)
+
+    def read(self, place: Place) -> tuple[np.ndarray, np.ndarray]:
+        """Read a crop.
+
+        Parts that are smaller than the crop are continued as in a mirror.
+
+        Returns
+        -------
+        numpy.ndarray, numpy.ndarray
+            float32 grey image spread over [0, 1], and uint16 labels, ``(side_px, side_px)`` each.
+        """
+        example = self._examples[place.part]
+        origin = example.box.start[-2:]
+        inside = self._box(place)
+        image = example.view(2).read(inside.shift(origin))
+        labels = mirrored(example.labels[inside.slices], self.crop_px)
+        return (
+            network_image(image, self.crop_px, self._downscale),
+            shrunk_labels(labels, self._downscale),
+        )
+
+    def _box(self, place: Place) -> Box:
+        rows, columns = self._examples[place.part].labels.shape
+        stop = (min(place.y + self.crop_px, rows), min(place.x + self.crop_px, columns))
+        return Box((place.y, place.x), stop)
+
+    def _shows(self, place: Place, value: int) -> bool:
+        return bool((self._examples[place.part].labels[self._box(place).slices] == value).any())
+
+    def _around(self, value: int, n: int, rng: np.random.Generator) -> Iterator[Place]:
+        """Iterate over up to n different places that show a class."""
+        parts = [i for i, e in enumerate(self._examples) if (e.labels == value).any()]
+        order = rng.permutation(parts)
+        found: set[Place] = set()
+        for turn in range(_TRIES * n):
+            if len(found) == n:
+                return
+            part = int(order[turn % len(order)])
+            labels = self._examples[part].labels
+            pixel = rng.choice(np.flatnonzero(labels == value))
+            centre = np.unravel_index(pixel, labels.shape)
+            shift = self.crop_px * rng.uniform(0.25, 0.75, 2)
+            free = [max(0, length - self.crop_px) for length in labels.shape]
+            y, x = (int(start) for start in np.clip(np.array(centre) - shift, 0, free))
+            place = Place(part, y, x)
+            if place not in found:
+                found.add(place)
+                yield place
+
+    def _lattice(self, rng: np.random.Generator) -> Iterator[Place]:
+        """Iterate over places about half a crop apart."""
+        for part, example in enumerate(self._examples):
+            rows, columns = (self._starts(length, rng) for length in example.labels.shape)
+            yield from (Place(part, y, x) for y in rows for x in columns)
+
+    def _starts(self, length: int, rng: np.random.Generator) -> list[int]:
+        free = max(0, length - self.crop_px)
+        step = self.crop_px // 2
+        regular = np.linspace(0, free, math.ceil(free / step) + 1)
+        shaken = regular + rng.uniform(-step / 4, step / 4, len(regular))
+        return sorted({int(start) for start in np.clip(shaken, 0, free)})
+
+
+def network_image(image: np.ndarray, side: int, downscale: int) -> np.ndarray:
+    """Make a crop what a grey network was trained on.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``(C, y, x)`` float32. Three channels are taken for red, green and blue; of any other
+        number the mean is taken.
+    side : int
+        Continued to this size as in a mirror, if smaller.
+    downscale : int
+        Squares of this many pixels are averaged.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 ``(side / downscale, side / downscale)``, spread over [0, 1]; 0 where constant.
+    """
+    weights = LUMA if len(image) == 3 else (1 / len(image),) * len(image)
+    grey = np.tensordot(np.array(weights, np.float32), image, 1)
+    small = _block_means(mirrored(grey, side), downscale)
+    low, high = small.min(), small.max()
+    spread: np.ndarray = (small - low) / (high - low) if high > low else np.zeros_like(small)
+    return spread
+
+
+def mirrored(plane: np.ndarray, side: int) -> np.ndarray:
+    """Continue a plane on all sides as in a mirror, to a square of at least this size."""
+    missing = [max(0, side - length) for length in plane.shape]
+    if not any(missing):
+        return plane
+    return np.pad(plane, [(n // 2, n - n // 2) for n in missing], mode="reflect")
+
+
+def shrunk_labels(labels: np.ndarray, downscale: int) -> np.ndarray:
+    """Shrink labels so that each square gets the value that most of its pixels have.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(y, x)``, both multiples of ``downscale``.
+    downscale : int
+        Side of the squares.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same type, ``(y / downscale, x / downscale)``; of two equals the smaller value.
+    """
+    values = np.unique(labels)
+    if downscale == 1 or len(values) == 1:
+        return labels[::downscale, ::downscale]
+    shares = np.stack([_block_means((labels == v).astype(np.float32), downscale) for v in values])
+    return np.asarray(values[shares.argmax(0)])
+
+
+def _block_means(plane: np.ndarray, side: int) -> np.ndarray:
+    rows, columns = (n // side for n in plane.shape)
+    means: np.ndarray = plane.reshape(rows, side, columns, side).mean((1, 3))
+    return means
+
+
+def _is_dense(example: SupportExample) -> bool:
+    # A straight stroke fills the box around it, but says nothing about its surroundings.
+    is_plane = example.labels.shape == example.volume.label_shape[-2:]
+    return example.complete or (is_plane and bool(example.labels.all()))
+
+
+def _values(examples: list[SupportExample]) -> np.ndarray:
+    found = [np.unique(example.labels) for example in examples]
+    return np.unique(np.concatenate([*found, np.empty(0, np.int64)]))
+
+
+def _check(support: SupportSet, dense: list[SupportExample], values: tuple[int, ...]) -> None:
+    channels = {e.volume.n_channels: e.volume.name for e in support.examples}
+    if len(channels) > 1:
+        raise InputError(
+            "Labels on images with different numbers of channels cannot be mixed: "
+            + ", ".join(f"{name!r} has {n}" for n, name in channels.items())
+            + ".",
+            next_step="Paint on images of one kind.",
+        )
+    remedy = (
+        "Paint a slice or a box to the end and mark it as complete, or choose the pixel head, "
+        "which needs strokes only."
+    )
+    if not dense:
+        raise InputError(
+            f"Only strokes are painted, on {len(support.examples)} slice(s); nothing is marked "
+            "as complete.",
+            expected="Expected slices or boxes in which every pixel is said.",
+            next_step=remedy,
+        )
+    painted = np.nonzero(support.painted_counts())[0]
+    missing = [support.classes[i] for i in painted if i + 1 not in values]
+    if missing:
+        raise InputError(
+            f"No complete slice or box shows {', '.join(repr(name) for name in missing)}; it is "
+            "painted as strokes only.",
+            expected="Expected every painted class in a part where every pixel is said.",
+            next_step=remedy,
+        )

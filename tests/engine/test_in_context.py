@@ -1,0 +1,320 @@
+"""Segmenting in context: from complete slices to probabilities."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from skimage.transform import downscale_local_mean
+
+from napari_regcon.config import InContextConfig
+from napari_regcon.data.normalize import Normalization
+from napari_regcon.data.support import SupportSet
+from napari_regcon.data.views import ImageView
+from napari_regcon.engine import in_context
+from napari_regcon.engine.in_context import InContext
+from napari_regcon.engine.registry import load_segmenter
+from napari_regcon.engine.segmenter import run
+from napari_regcon.errors import InputError, WeightsError
+from napari_regcon.nn.universeg import EncodedSupport, UniverSeg
+from napari_regcon.types import Box, Volume
+
+_spec = importlib.util.spec_from_file_location(
+    "in_context_task", Path(__file__).with_name("in_context_task.py")
+)
+task = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(task)
+
+RAW = Normalization((0.0,), (255.0,))
+SMALL = {"tile_px": 64, "downscale": 1, "support_size": 3}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file with random weights in the layout of the released ones."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "random.pt"
+    torch.save(UniverSeg(4).state_dict(), path)
+    return str(path)
+
+
+@pytest.fixture
+def segmenter(weights):
+    def make(**parameters):
+        config = InContextConfig(**{**SMALL, **parameters})
+        return InContext(config, weights=weights, device="cpu", bf16=False)
+
+    return make
+
+
+def stack(shape=(2, 100, 140), seed=0):
+    rng = np.random.default_rng(seed)
+    pairs = [task.squares(shape[1:], rng, 12) for _ in range(shape[0])]
+    images, truths = zip(*pairs, strict=True)
+    return np.stack(images), np.stack(truths)
+
+
+def support_of(image, truth, *, classes=("background", "bright", "dark"), axes="ZYX", complete=1):
+    """Make a support set in which the first planes are finished."""
+    support = SupportSet(classes)
+    labels = np.zeros(truth.shape, np.uint8)
+    labels[:complete] = truth[:complete] + 1
+    support.add(Volume(image, axes), labels, complete=True, normalization=RAW)
+    return support
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    image, truth = stack()
+    return image, support_of(image, truth)
+
+
+def view_of(plane):
+    return ImageView(Volume(plane, "YX"), RAW, (), 2)
+
+
+# -------------------------------------------------------------------------- what comes out
+
+
+@pytest.mark.slow
+def test_finds_on_other_slices_what_was_finished_on_one(tmp_path):
+    torch.save(task.trained_network().state_dict(), tmp_path / "trained.pt")
+    image, truth = stack((3, 100, 120), seed=5)
+    segmenter = load_segmenter(
+        "in-context", weights=str(tmp_path / "trained.pt"), device="cpu", **SMALL, ensemble=2
+    )
+    found = segmenter.fit(support_of(image, truth))(image[1:]).argmax(0)
+    for value in range(3):
+        dice = 2 * ((found == value) & (truth[1:] == value)).sum()
+        dice /= (found == value).sum() + (truth[1:] == value).sum()
+        assert dice > 0.7
+
+
+@pytest.mark.parametrize("shape", [(100, 140), (64, 64), (40, 90), (1, 7), (200, 33)])
+@pytest.mark.parametrize("downscale", [1, 3])
+def test_probabilities_for_images_of_any_size(segmenter, phantom, shape, downscale):
+    predictor = segmenter(downscale=downscale).fit(phantom[1])
+    found = predictor(np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8))
+    assert found.shape == (3, *shape)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+    assert found.min() >= 0
+
+
+@pytest.mark.parametrize("downscale", [1, 2])
+def test_a_tile_is_asked_of_the_network_as_it_was_trained(segmenter, phantom, downscale):
+    image, support = phantom
+    made = segmenter(downscale=downscale, ensemble=2)
+    predictor = made.fit(support)
+    tile = next(predictor.grid((100, 140)).tiles())
+    found = predictor.predict_tile(view_of(image[1]), tile)
+
+    pad = (64 * downscale - tile.shape[0]) // 2
+    whole = np.pad(image[1][tile.slices] / 255.0, ((pad, pad), (0, 0)), mode="reflect")
+    small = downscale_local_mean(whole, (downscale, downscale))
+    query = torch.tensor((small - small.min()) / (small.max() - small.min()))[None, None].float()
+    probabilities = []
+    for tasks in predictor._draws:
+        logits = [made.network(query, t.images, t.labels, factorised=False) for t in tasks]
+        odds = torch.cat([torch.ones_like(query), *(x.exp() for x in logits)])[:, 0]
+        probabilities.append((odds / odds.sum(0)).detach().numpy())
+    expected = sum(probabilities) / 2
+    larger = ndimage.zoom(
+        expected, (1, downscale, downscale), order=1, mode="nearest", grid_mode=True
+    )
+    inside = larger[:, pad : pad + tile.shape[0]]
+    assert inside.std() > 0.01
+    np.testing.assert_allclose(found, inside, atol=1e-5)
+
+
+def test_each_class_has_its_own_support(segmenter, phantom):
+    predictor = segmenter().fit(phantom[1])
+    (tasks,) = predictor._draws
+    assert [t.value for t in tasks] == [2, 3]
+    for t in tasks:
+        assert t.images.shape == t.labels.shape == (1, 3, 1, 64, 64)
+        assert set(t.labels.unique().tolist()) == {0, 1}
+        # The brightest is bright and the darkest dark, so the labels are of the right class.
+        inside, outside = t.images[t.labels > 0].mean(), t.images[t.labels == 0].mean()
+        assert (inside > outside) == (t.value == 2)
+
+
+def test_with_one_class_the_answer_is_the_sigmoid(segmenter):
+    image, truth = stack()
+    support = support_of(image, np.minimum(truth, 1), classes=("background", "thing"))
+    made = segmenter()
+    predictor = made.fit(support)
+    tile = Box((0, 0), (64, 64))
+    found = predictor.predict_tile(view_of(image[1]), tile)
+    ((only,),) = predictor._draws
+    part = image[1, :64, :64].astype(np.float32)
+    logits = predictor._runner.logits((part - part.min()) / np.ptp(part), only)
+    np.testing.assert_allclose(found[1], torch.sigmoid(logits).numpy(), atol=1e-5)
+
+
+def test_without_a_background_every_class_is_asked_for(segmenter):
+    image, truth = stack()
+    support = support_of(image, truth, classes=("grey", "bright", "dark"))
+    predictor = segmenter().fit(support)
+    assert [t.value for t in predictor._draws[0]] == [1, 2, 3]
+    np.testing.assert_allclose(predictor(image[1]).sum(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("missing", ["background", "dark"])
+def test_a_class_that_nothing_shows_gets_nothing(segmenter, missing):
+    image, truth = stack()
+    classes = ("background", "a", "b", "dark")
+    support = SupportSet(classes)
+    labels = np.zeros(truth.shape, np.uint8)
+    labels[0] = truth[0] + (2 if missing == "background" else 1)
+    support.add(Volume(image, "ZYX"), labels, complete=True, normalization=RAW)
+    found = segmenter().fit(support)(image[1])
+    index = classes.index(missing)
+    assert not found[index].any()
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+
+
+def test_colour_images_are_seen_as_grey(segmenter):
+    image, truth = stack()
+    grey = segmenter().fit(support_of(image, truth))
+    colour = np.repeat(image[..., None], 3, -1)
+    support = SupportSet(("background", "bright", "dark"))
+    labels = np.zeros(truth.shape, np.uint8)
+    labels[0] = truth[0] + 1
+    normalization = Normalization((0.0,) * 3, (255.0,) * 3)
+    support.add(Volume(colour, "ZYXC"), labels, complete=True, normalization=normalization)
+    predictor = segmenter().fit(support)
+    assert predictor.n_channels == 3
+    np.testing.assert_allclose(predictor(colour[1]), grey(image[1]), atol=1e-4)
+
+
+# ----------------------------------------------------------------------- the same every time
+
+
+def test_any_part_of_an_image_gives_the_same_result(segmenter, phantom):
+    image, support = phantom
+    predictor = segmenter().fit(support)
+    view = view_of(image[1])
+    whole = run(predictor.predict_box(view, view.box))
+    part = Box((30, 50), (81, 133))
+    np.testing.assert_allclose(
+        run(predictor.predict_box(view, part)), whole[:, *part.slices], atol=1e-6
+    )
+
+
+def test_the_seed_decides(segmenter):
+    image, truth = stack((1, 300, 300))
+    support = support_of(image, truth)
+    once, again, other = (
+        segmenter(seed=seed, support_size=2).fit(support)(image[0, :64, :64]) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(once, again)
+    assert np.abs(once - other).max() > 1e-4
+
+
+def test_an_ensemble_is_the_mean_of_its_draws(segmenter):
+    image, truth = stack((1, 300, 300))
+    predictor = segmenter(ensemble=3, support_size=2).fit(support_of(image, truth))
+    together, draws = predictor(image[0, :64, :64]), predictor._draws
+    assert len(draws) == 3
+    alone = []
+    for tasks in draws:
+        predictor._draws = [tasks]
+        alone.append(predictor(image[0, :64, :64]))
+    assert np.abs(alone[0] - alone[1]).max() > 1e-4
+    np.testing.assert_allclose(together, np.mean(alone, 0), atol=1e-6)
+
+
+def test_less_memory_gives_the_same_result(segmenter, phantom):
+    image, support = phantom
+    predictor = segmenter(support_size=9).fit(support)
+    results = [predictor(image[1])]
+    while predictor.reduce_memory():
+        results.append(predictor(image[1]))
+    assert len(results) == 3  # four examples at a time, two, one
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], atol=1e-5)
+    assert not predictor.reduce_memory()
+
+
+def test_encoded_support_is_kept_only_where_there_is_room(segmenter, phantom, monkeypatch):
+    image, support = phantom
+    kept = segmenter().fit(support)
+    expected = kept(image[1])
+    nbytes = [encoded.nbytes for encoded in kept._runner._encoded.values()]
+    assert len(nbytes) == 2
+    monkeypatch.setattr(in_context, "KEPT_BYTES", sum(nbytes) - 1)
+    tight = segmenter().fit(support)
+    np.testing.assert_allclose(tight(image[1]), expected, atol=1e-6)
+    assert len(tight._runner._encoded) == 1
+
+
+def test_support_is_encoded_once_for_all_tiles(segmenter, phantom, monkeypatch):
+    calls, encode = [], UniverSeg.encode_support
+
+    def spy(self, *given, **options) -> EncodedSupport:
+        calls.append(given[0].shape[1])
+        return encode(self, *given, **options)
+
+    monkeypatch.setattr(UniverSeg, "encode_support", spy)
+    predictor = segmenter().fit(phantom[1])
+    predictor(phantom[0])
+    assert calls == [3, 3]
+
+
+def test_half_precision_is_near(segmenter, weights, phantom):
+    image, support = phantom
+    half = InContext(InContextConfig(**SMALL), weights=weights, device="cpu", bf16=True)
+    exact, near = (s.fit(support)(image[1]) for s in (segmenter(), half))
+    assert 0 < np.abs(exact - near).max() < 0.05
+
+
+# ------------------------------------------------------------------------------ being told
+
+
+def test_fitting_can_be_stopped_between_crops(segmenter, phantom):
+    steps = sum(1 for _ in segmenter(ensemble=2).fit_in_steps(phantom[1]))
+    assert steps == 2 * 2 * 3
+
+
+def test_strokes_alone_are_refused(segmenter):
+    image, truth = stack()
+    labels = np.zeros(truth.shape, np.uint8)
+    labels[0, 50, 20:60], labels[0, 70, 20:60] = 1, 2
+    support = SupportSet(("background", "thing"))
+    support.add(Volume(image, "ZYX"), labels)
+    with pytest.raises(InputError, match="choose the pixel head"):
+        segmenter().fit(support)
+
+
+def test_strokes_beside_complete_slices_are_counted(segmenter):
+    image, truth = stack()
+    support = support_of(image, truth)
+    labels = np.zeros(truth.shape, np.uint8)
+    labels[1, 50, 20:60] = 2
+    support.add(Volume(image, "ZYX"), labels)
+    assert segmenter().fit(support).n_left_out == 1
+
+
+def test_an_image_of_another_kind_is_refused(segmenter, phantom):
+    predictor = segmenter().fit(phantom[1])
+    with pytest.raises(InputError, match="3 channel"):
+        predictor.check(Volume(np.zeros((8, 8, 3), np.uint8), "YXC"))
+
+
+def test_weights_of_another_network_are_refused_by_name(tmp_path):
+    torch.save({"fc.weight": torch.ones(3)}, tmp_path / "resnet.pt")
+    with pytest.raises(WeightsError, match="resnet is no UniverSeg network"):
+        load_segmenter("in-context", weights=str(tmp_path / "resnet.pt"), device="cpu")
+
+
+def test_the_released_layout_is_loaded_from_a_file(tmp_path):
+    torch.manual_seed(1)
+    original = UniverSeg()
+    torch.save(original.state_dict(), tmp_path / "universeg_v1.pt")
+    made = load_segmenter("in-context", weights=str(tmp_path / "universeg_v1.pt"), device="cpu")
+    assert (made.weights.n_tensors, made.weights.n_parameters) == (44, 1_182_785)
+    for name, tensor in made.network.state_dict().items():
+        assert torch.equal(tensor, original.state_dict()[name])
