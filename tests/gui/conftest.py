@@ -57,6 +57,12 @@ class FakeClient:
             buffer.array[where] = pixels
 
 
+@pytest.fixture(autouse=True)
+def own_sessions(tmp_path, monkeypatch):
+    """Keep saved sessions out of the user's folder."""
+    monkeypatch.setenv("NAPARI_REGCON_SESSIONS_DIR", str(tmp_path / "sessions"))
+
+
 @pytest.fixture
 def dock(make_napari_viewer, qtbot):
     """Return a function that makes a viewer with an image and the dock, on a fake engine."""

@@ -13,6 +13,7 @@ from napari_regcon.session.history import BoxChange, Edit, History
 from napari_regcon.session.locks import Locks
 from napari_regcon.session.marks import CompleteMarks
 from napari_regcon.session.painted import PaintedPlanes
+from napari_regcon.session.start_from import copy_labels
 
 SHAPE = (3, 12, 16)
 PLANES = [(z,) for z in range(3)]
@@ -63,6 +64,34 @@ def test_one_class_one_slice_one_object(prediction, painted):
     assert mask.sum() == 3 * 16
     run(accept(prediction, final, painted, Locks(), Scope("object", [(2,)], mask=mask)))
     assert np.count_nonzero(final) == 16
+
+
+def test_strokes_count_only_where_the_scope_reaches(prediction, painted):
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    run(accept(prediction, final, painted, Locks(), Scope("class", [(1,)], value=2)))
+    stroke_inside = (prediction[1] == 2)[3, 1:9]
+    assert np.array_equal(final[1, 3, 1:9] == 3, stroke_inside)
+    locks = Locks()
+    locks.slices.add((1,))
+    final[:] = 0
+    run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    assert not final[1].any()
+    assert locks.describe() == "1 slice"
+
+
+def test_labels_of_another_tool_become_final_labels(painted):
+    objects = np.zeros(SHAPE, dtype=np.int32)
+    objects[0, 2:5, 2:5] = 700
+    objects[1, 6:9, 6:9] = 2
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    edit = run(copy_labels(objects, final, PLANES, {1, 2, 3}, 2, 1, painted, Locks()))
+    assert (final[0] == np.where(objects[0] > 0, 2, 1)).all()
+    assert (final[1, 3, 1:9] == 3).all()
+    list(edit.apply(final, forward=False))
+    assert not final.any()
+    classes = np.full(SHAPE, 3, dtype=np.uint8)
+    run(copy_labels(classes, final, PLANES, {1, 2, 3}, 2, 1, painted, Locks()))
+    assert (final == 3).all()
 
 
 def test_pointing_at_nothing_is_refused(prediction):

@@ -32,6 +32,9 @@ def state():
             Mark((4,), Box((0, 0), (30, 40)), whole=True),
             Mark((1,), Box((2, 3), (10, 12)), whole=False),
         ),
+        locked_slices=((2,),),
+        locked_classes=(4,),
+        locked_pixels={(3,): Patch((1, 2), np.eye(5, dtype=np.uint8))},
     )
 
 
@@ -42,6 +45,8 @@ def test_a_session_comes_back_as_it_was(state, tmp_path):
     assert back.patches.keys() == state.patches.keys()
     for prefix, patch in state.patches.items():
         assert back.patches[prefix].same(patch)
+    assert back.locked_pixels[(3,)].same(state.locked_pixels[(3,)])
+    assert (back.locked_slices, back.locked_classes) == (((2,),), (4,))
     for name in ("image_name", "axes", "label_shape", "classes", "parameters", "marks", "version"):
         assert getattr(back, name) == getattr(state, name)
     assert not back.is_empty
@@ -103,6 +108,8 @@ def _rewritten(state, tmp_path, change):
         lambda m: m["classes"].pop(),
         lambda m: m["classes"][0].update(extra=1),
         lambda m: m.pop("model"),
+        lambda m: m["locks"].update(slices=[[9]]),
+        lambda m: m["locks"]["pixels"][0].update(origin=[28, 0]),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(state, tmp_path, change):

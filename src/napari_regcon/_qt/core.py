@@ -10,13 +10,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtCore import QObject
 
+from napari_regcon._qt.autosave import Autosave
 from napari_regcon._qt.background import Background
 from napari_regcon._qt.classes import Classes
+from napari_regcon._qt.correction import Correction
+from napari_regcon._qt.finals import Finals
+from napari_regcon._qt.guide import Guide
 from napari_regcon._qt.jobs import Client, EngineLink
 from napari_regcon._qt.labelling import Labelling
 from napari_regcon._qt.live import LivePreview
+from napari_regcon._qt.locking import Locking
 from napari_regcon._qt.marking import Marking
 from napari_regcon._qt.results import Results
 from napari_regcon._qt.saving import Saving
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_regcon._qt.preferences import Preferences
+    from napari_regcon.session.files import SessionState
     from napari_regcon.worker.protocol import EngineEvent
 
 
@@ -70,10 +77,53 @@ class DockCore(QObject):
         self.live = LivePreview(self.workspace, self.link, self.classes, self.results, self)
         self.volume = VolumeJob(self.workspace, self.link, self.results, self.background, self)
         self.saving = Saving(self.workspace, self.classes, self.background, self)
+        self.autosave = Autosave(self.workspace, self.classes, self.background, self)
+        self.locking = Locking(self.workspace, self)
+        self.finals = Finals(
+            self.workspace, self.classes, self.results, self.autosave.final_file, self
+        )
+        self.correction = Correction(
+            self.workspace, self.classes, self.finals, self.background, self
+        )
+        self.guide = Guide(self.workspace, self.link, self.results, self)
+        for changed in (self.labelling.painted, self.marking.marked, self.finals.locked):
+            changed.connect(self.autosave.note)
+        for happened in (self.classes.changed, self.locking.changed, self.correction.changed):
+            happened.connect(self.autosave.note)
         self.labelling.painted.connect(self.live.request)
         self.marking.marked.connect(self.live.request)
         self.classes.changed.connect(self.live.request)
         self.workspace.current_changed.connect(self.live.request)
+
+    def bring_back(self) -> SessionState | None:
+        """Go on with the earlier session of the chosen image; None if there is none."""
+        work = self.workspace.current
+        found = self.autosave.take_earlier(work) if work is not None else None
+        if work is None or found is None:
+            return None
+        state, final = found
+        self.classes.restore(state.classes)
+        self.labelling.new_layer(state.patches)
+        work.state.marks.replace_all(state.marks)
+        work.state.locks.restore(state.locked_slices, state.locked_classes, state.locked_pixels)
+        work.state.painted.touch_all()
+        if final is not None:
+            self.finals.make(work, final)
+        self.marking.marked.emit(work)
+        self.locking.changed.emit()
+        return state
+
+    def learn_from_slice(self) -> None:
+        """Make the final labels of the visible slice a complete example for the model."""
+        work = self.workspace.current
+        if work is None or work.final is None:
+            return
+        if work.labels is None:
+            self.labelling.new_layer()
+        prefix = self.workspace.visible_prefix(work)
+        final = np.asarray(self.finals.final_of(work)[1][prefix])
+        self.labelling.paint_free(work, prefix, final)
+        self.marking.mark_slice()
 
     def on_close(self, closer: Callable[[], object]) -> None:
         """Call something first when the core closes; it must not touch widgets."""
@@ -86,7 +136,10 @@ class DockCore(QObject):
         self._closed = True
         for closer in self._closers:
             closer()
+        self.autosave.close()
         self.labelling.close()
+        self.finals.close()
+        self.guide.close()
         self.live.close()
         self.volume.close()
         self.link.close()

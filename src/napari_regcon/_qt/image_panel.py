@@ -8,6 +8,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QWidget
 
+from napari_regcon._qt.layers import role_of
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, empty, row_of
 from napari_regcon.session.geometry import is_usable
 
@@ -104,7 +105,7 @@ class ImagePanel(Section):
         index = self._combo.currentIndex()
         before = self._listed[index] if index >= 0 else self._layers.selection.active
         self._unlist()
-        self._listed = [layer for layer in self._layers if isinstance(layer, Image)]
+        self._listed = [x for x in self._layers if isinstance(x, Image) and not role_of(x)]
         for layer in self._listed:
             self._combo.addItem(layer.name)
             layer.events.name.connect(self._update_names)

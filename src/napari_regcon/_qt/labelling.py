@@ -20,10 +20,12 @@ from napari_regcon._qt.paint_tracker import PaintTracker
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari_regcon._qt.classes import Classes
     from napari_regcon._qt.workspace import ImageWork, Workspace
+    from napari_regcon.session.painted import Patch, Prefix
 
 
 class Labelling(QObject):
@@ -74,14 +76,23 @@ class Labelling(QObject):
         workspace.removed.connect(self._stop_tracking)
         workspace.layer_lost.connect(self._on_layer_lost)
 
-    def new_layer(self) -> Labels | None:
-        """Make an empty label layer for the chosen image, and paint on it from now on."""
+    def new_layer(self, patches: Mapping[Prefix, Patch] | None = None) -> Labels | None:
+        """Make a label layer for the chosen image, and paint on it from now on.
+
+        Parameters
+        ----------
+        patches : mapping, optional
+            What is painted on it already; nothing where not given.
+        """
         work = self._workspace.current
         if work is None:
             return None
         geometry = work.state.geometry
         file = self._scratch / f"labels-{uuid.uuid4().hex[:8]}.npy"
         data = new_label_array(geometry.layer_shape, np.uint8, file)
+        labels = geometry.label_array(data)
+        for prefix, patch in (patches or {}).items():
+            patch.paint_on(labels[prefix])
         name = f"labels: {work.layer.name}"
         layer = make_layer(work.layer, geometry, data, name, "labels", opacity=0.8)
         layer.brush_size = max(3, round(max(geometry.plane_shape) / 100))
@@ -158,6 +169,29 @@ class Labelling(QObject):
         work = self._workspace.current
         if item is not None and work is not None and work.labels is not None:
             self.pick_class(item.value)
+
+    def paint_free(self, work: ImageWork, prefix: Prefix, values: np.ndarray) -> None:
+        """Paint values where nothing is painted yet on a plane, so that it can be undone.
+
+        Parameters
+        ----------
+        work : ImageWork
+            An image with a label layer.
+        prefix : tuple of int
+            The plane.
+        values : numpy.ndarray
+            ``(Y, X)`` labels; 0 paints nothing.
+        """
+        layer, geometry = work.labels, work.state.geometry
+        if layer is None:
+            return
+        plane = np.asarray(geometry.label_array(layer.data)[prefix])
+        rows, columns = np.nonzero((plane == 0) & (values != 0))
+        index = np.zeros((len(geometry.letters), len(rows)), dtype=np.intp)
+        index[list(geometry.order[:-2])] = np.reshape(prefix, (-1, 1))
+        index[geometry.plane_sliders[0]] = rows
+        index[geometry.plane_sliders[1]] = columns
+        layer.data_setitem(tuple(index), values[rows, columns])
 
     def painted_px(self, value: int) -> int:
         """Return how many pixels of all images are painted with a label value."""

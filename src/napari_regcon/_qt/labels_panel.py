@@ -33,6 +33,8 @@ class LabelsPanel(Section):
         int: label value of a class to remove.
     unmark_wanted : Signal
         Mark to take away.
+    bring_back_wanted, discard_wanted : Signal
+        Go on with the earlier session that was offered, or delete it.
     classes : ClassList
         The list, with signals of its own.
     """
@@ -44,6 +46,8 @@ class LabelsPanel(Section):
     slice_complete = Signal()
     box_complete = Signal()
     unmark_wanted = Signal(object)
+    bring_back_wanted = Signal()
+    discard_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Labels", parent)
@@ -80,9 +84,22 @@ class LabelsPanel(Section):
         self._marks.setSpacing(0)
         self._marks_box.hide()
         self._trouble = Hint()
+        self._earlier = Hint()
+        self._bring = ActionButton(
+            "Bring back", "Go on with what you painted then.", self.bring_back_wanted.emit
+        )
+        self._discard = ActionButton(
+            "Discard", "Delete what was saved then.", self.discard_wanted.emit
+        )
+        self._earlier_box = QWidget(self)
+        earlier = QVBoxLayout(self._earlier_box)
+        earlier.setContentsMargins(0, 0, 0, 0)
+        earlier.addWidget(self._earlier)
+        earlier.addLayout(row_of(self._bring, self._discard))
+        self._earlier_box.hide()
         layer_row = row_of(self._layer, self._new)
         layer_row.setStretch(0, 1)
-        self.fill(layer_row, self.classes, row_of(self._add, self._remove))
+        self.fill(self._earlier_box, layer_row, self.classes, row_of(self._add, self._remove))
         self.fill(row_of(self._slice, self._box), self._marks_box, self._trouble)
         self.expand(animate=False)
 
@@ -130,6 +147,11 @@ class LabelsPanel(Section):
 
     def _unmark(self, mark: Mark) -> None:
         self.unmark_wanted.emit(mark)
+
+    def offer(self, text: str) -> None:
+        """Offer an earlier session, or no longer."""
+        self._earlier.say(text)
+        self._earlier_box.setVisible(bool(text))
 
     def show_trouble(self, text: str) -> None:
         """Say what cannot be done, or nothing."""

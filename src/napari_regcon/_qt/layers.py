@@ -110,6 +110,20 @@ def make_layer(
     return Labels(data, name=name, metadata=metadata, **placement(image, geometry), **more)
 
 
+def make_map(image: Image, geometry: Geometry, data: np.ndarray) -> Image:
+    """Make an image layer that shows how unsure a prediction is, 0 to 255."""
+    return Image(
+        data,
+        name=f"uncertainty: {image.name}",
+        metadata={METADATA_KEY: {"role": "uncertainty", "image": str(image.unique_id)}},
+        contrast_limits=(0, 255),
+        colormap="magma",
+        blending="additive",
+        opacity=0.6,
+        **placement(image, geometry),
+    )
+
+
 def role_of(layer: Layer) -> str:
     """Return the role a layer was made for, or an empty string."""
     return str(layer.metadata.get(METADATA_KEY, {}).get("role", ""))

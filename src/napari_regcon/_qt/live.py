@@ -50,6 +50,8 @@ class LivePreview(QObject):
     ----------
     enabled : bool
         Whether strokes and moving to another slice lead to a preview by themselves.
+    with_uncertainty : bool
+        Whether to show how unsure the prediction is, too.
     busy : Signal
         bool: whether a preview is under way.
     hint : Signal
@@ -75,11 +77,12 @@ class LivePreview(QObject):
     ) -> None:
         super().__init__(parent)
         self.enabled = True
+        self.with_uncertainty = False
         self._classes = classes
         self._workspace = workspace
         self._link = link
         self._results = results
-        self._planes: dict[str, SharedBuffer] = {}
+        self._planes: dict[tuple[str, str], SharedBuffer] = {}
         self._asked: tuple[int, str] | None = None
         self._last_place: tuple[str, tuple[int, ...]] | None = None
         self._once = False
@@ -108,6 +111,15 @@ class LivePreview(QObject):
         """Update the preview of the visible slice now, whether live mode is on or not."""
         self._once = True
         self._ask()
+
+    def show_uncertainty(self, on: bool) -> None:
+        """Show how unsure the prediction is, or no longer."""
+        self.with_uncertainty = on
+        for work in self._workspace.works():
+            if work.uncertainty is not None:
+                work.uncertainty.visible = on
+        if on:
+            self.request_once()
 
     def close(self) -> None:
         """Stop asking and give the memory back."""
@@ -155,17 +167,19 @@ class LivePreview(QObject):
                 work.image_id,
                 prefix,
                 self._workspace.visible_box(work),
-                self._plane(work).handle,
+                self._plane(work, "labels").handle,
+                self._plane(work, "uncertainty").handle if self.with_uncertainty else None,
                 whole_plane=True,
             )
         )
         self.busy.emit(True)
 
-    def _plane(self, work: ImageWork) -> SharedBuffer:
-        if work.image_id not in self._planes:
+    def _plane(self, work: ImageWork, kind: str) -> SharedBuffer:
+        key = (work.image_id, kind)
+        if key not in self._planes:
             shape = work.state.geometry.plane_shape
-            self._planes[work.image_id] = SharedBuffer.create(shape, np.uint8)
-        return self._planes[work.image_id]
+            self._planes[key] = SharedBuffer.create(shape, np.uint8)
+        return self._planes[key]
 
     def _on_event(self, event: Any) -> None:
         if self._asked is None:
@@ -185,8 +199,12 @@ class LivePreview(QObject):
     def _show(self, event: PreviewDone) -> None:
         work = next((w for w in self._workspace.works() if w.image_id == event.image_id), None)
         if work is not None:
-            pixels = self._plane(work).array[event.box.slices]
-            self._results.show_preview(work, event.prefix, event.box, pixels, event.generation)
+            prefix, box = event.prefix, event.box
+            pixels = self._plane(work, "labels").array[box.slices]
+            self._results.show_preview(work, prefix, box, pixels, event.generation)
+            if self.with_uncertainty:
+                unsure = self._plane(work, "uncertainty").array[box.slices]
+                self._results.show_uncertainty(work, prefix, box, unsure)
         if event.final:
             self._end()
             self.shown.emit(event)
@@ -213,6 +231,5 @@ class LivePreview(QObject):
     def _on_removed(self, work: ImageWork) -> None:
         if self._asked and self._asked[1] == work.image_id:
             self._end()
-        buffer = self._planes.pop(work.image_id, None)
-        if buffer is not None:
-            buffer.close()
+        for key in [k for k in self._planes if k[0] == work.image_id]:
+            self._planes.pop(key).close()

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_regcon._qt.atoms import planes_of
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from napari.layers import Labels
 
@@ -99,7 +100,7 @@ class PaintTracker(QObject):
 
     def _on_paint(self, event: Any) -> None:
         # napari may tell of a stroke before it is in the data, so nothing is compared right now.
-        self._look_later(p for atom in event.value for p in self._planes_of(atom))
+        self._look_later(p for atom in event.value for p in planes_of(atom, self._geometry))
 
     def _on_refresh(self, _event: Any = None) -> None:
         shown, before = self._visible(), self._shown
@@ -140,21 +141,3 @@ class PaintTracker(QObject):
             self._queue.clear()
             self.refused.emit(str(error))
             return False
-
-    def _planes_of(self, atom: Any) -> Iterator[Prefix]:
-        """Return the planes an item of napari's history touches, in either of its two forms."""
-        outer = self._geometry.order[:-2]
-        if hasattr(atom, "slice_key"):
-            ranges = [range(*atom.slice_key[s].indices(self._length(s))) for s in outer]
-            yield from itertools.product(*ranges)
-            return
-        indices = atom[0]
-        if not outer:
-            yield ()
-            return
-        columns = [np.atleast_1d(np.asarray(indices[s])) for s in outer]
-        for row in np.unique(np.stack(np.broadcast_arrays(*columns), axis=1), axis=0):
-            yield tuple(int(i) for i in row)
-
-    def _length(self, slider: int) -> int:
-        return self._geometry.layer_shape[slider]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_regcon._qt.correct_panel import CorrectPanel
 from napari_regcon._qt.export_panel import ExportPanel
 from napari_regcon._qt.image_panel import ImagePanel
 from napari_regcon._qt.labels_panel import LabelsPanel
@@ -26,6 +27,7 @@ class Panels:
     model: ModelPanel
     labels: LabelsPanel
     segment: SegmentPanel
+    correct: CorrectPanel
     export: ExportPanel
 
     @classmethod
@@ -44,9 +46,10 @@ class Panels:
             ModelPanel(parent),
             LabelsPanel(parent),
             SegmentPanel(parent),
+            CorrectPanel(parent),
             ExportPanel(parent),
         )
 
     def in_order(self) -> tuple[Section, ...]:
         """Return the sections from top to bottom."""
-        return (self.image, self.model, self.labels, self.segment, self.export)
+        return (self.image, self.model, self.labels, self.segment, self.correct, self.export)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from napari_regcon._qt.workspace import ImageWork
 
 
+_NO_IMAGE = "choose an image first."
+_NO_PREDICTION = "nothing is predicted yet."
+
+
 class Presenter(QObject):
     """Keeps the sections up to date.
 
@@ -57,8 +61,10 @@ class Presenter(QObject):
         self._panels.image.show_current(layer, work.state.geometry if work is not None else None)
         if work is not None and work.opening is not None:
             self._status.begin("open", "Reading the image …")
+        self._panels.labels.offer("")
         self.update_labels()
         self.update_volume()
+        self.update_correct()
         self.update_export()
 
     def update_labels(self) -> None:
@@ -82,6 +88,7 @@ class Presenter(QObject):
             counts = work.state.painted.counts()
             self._panels.labels.show_classes(self._core.classes.table, counts, picked)
             self.update_segment()
+            self.update_correct()
 
     def update_marking(self) -> None:
         """Enable marking where it makes sense now."""
@@ -104,7 +111,7 @@ class Presenter(QObject):
         work = self._core.workspace.current
         panel, volume = self._panels.segment, self._core.volume
         if work is None:
-            panel.allow("choose an image first.", "choose an image first.", has_prediction=False)
+            panel.allow(_NO_IMAGE, _NO_IMAGE, has_prediction=False)
             panel.say("")
             return
         why = self._core.live.why_not(work)
@@ -134,11 +141,44 @@ class Presenter(QObject):
             missing = work.state.predictions.describe_missing()
             self._panels.segment.say(missing or "All slices are segmented.")
 
+    def update_correct(self) -> None:
+        """Show what can be accepted, undone, locked and started from."""
+        core, panel = self._core, self._panels.correct
+        work = core.workspace.current
+        if work is None:
+            panel.allow_accept(_NO_IMAGE)
+            panel.allow_guide(_NO_IMAGE)
+            panel.allow_final(_NO_IMAGE)
+            panel.allow_history("", "")
+            panel.show_starts([])
+            return
+        busy = "the step before is still under way." if core.correction.busy else ""
+        panel.allow_accept(busy or ("" if work.prediction is not None else _NO_PREDICTION))
+        panel.allow_guide(core.live.missing_labels(work))
+        panel.allow_final("" if work.final is not None else "there are no final labels yet.")
+        history = work.state.history
+        undo, redo = history.next_undo, history.next_redo
+        panel.allow_history(undo.title if undo else "", redo.title if redo else "")
+        locked = core.workspace.visible_prefix(work) in work.state.locks.slices
+        panel.show_locks(work.state.locks.describe(), slice_locked=locked)
+        panel.show_starts([x for x in core.labelling.fitting_layers() if x is not work.labels])
+
     def update_export(self) -> None:
         """Show what can be saved."""
         work = self._core.workspace.current
         name = work.state.name if work is not None else "image"
         self._panels.export.show_choices(self._core.saving.choices(), name)
+
+    def results_changed(self, _work: Any = None) -> None:
+        """Follow layers that the tool made."""
+        self.update_segment()
+        self.update_correct()
+        self.update_export()
+
+    def offer_earlier(self, work: ImageWork, text: str) -> None:
+        """Offer an earlier session, if its image is still the chosen one."""
+        if work is self._core.workspace.current:
+            self._panels.labels.offer(text)
 
     def show_preview_state(self, busy: bool) -> None:
         """Show whether a preview is under way."""
@@ -151,12 +191,14 @@ class Presenter(QObject):
         """Follow layers that come and go."""
         if event is not None and isinstance(event.value, Labels | Shapes):
             self.update_labels()
+            self.update_correct()
             self.update_export()
 
     def moved(self, _event: Any = None) -> None:
         """Follow the sliders and the way the viewer shows slices."""
         self.update_marking()
         self.update_segment()
+        self.update_correct()
 
     def engine_said(self, event: Any) -> None:
         """Show what concerns no single job."""

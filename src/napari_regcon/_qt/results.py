@@ -7,7 +7,7 @@ and visibility stay as the user set them.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
@@ -16,6 +16,7 @@ from napari_regcon._qt.layers import (
     apply_colors,
     layer_made_for,
     make_layer,
+    make_map,
     new_label_array,
     refresh_box,
 )
@@ -109,6 +110,21 @@ class Results(QObject):
                 work.prediction = None  # somebody gave it other data: leave it to them
         layer = self._make(work)
         return layer, work.state.geometry.label_array(layer.data)
+
+    def show_uncertainty(
+        self, work: ImageWork, prefix: Prefix, box: Box, pixels: np.ndarray
+    ) -> None:
+        """Write and show how unsure a prediction is; parameters as :meth:`show_preview`."""
+        geometry = work.state.geometry
+        if work.uncertainty is None:
+            file = self._scratch / f"uncertainty-{uuid.uuid4().hex[:8]}.npy"
+            data = new_label_array(geometry.layer_shape, np.uint8, file)
+            work.uncertainty = make_map(work.layer, geometry, data)
+            self.add_below(work.uncertainty, work.labels)
+        array: Any = geometry.label_array(work.uncertainty.data)
+        array[(*prefix, *box.slices)] = pixels
+        if prefix == self._workspace.visible_prefix(work):
+            work.uncertainty.refresh(thumbnail=False, highlight=False, extent=False)
 
     def toggle(self) -> None:
         """Show or hide the prediction of the chosen image."""

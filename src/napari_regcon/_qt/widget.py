@@ -69,6 +69,7 @@ class RegconWidget(QWidget):
         self._lay_out()
         self._connect_core()
         self._connect_panels()
+        self._connect_correct()
         self._connect_shop()
         self._bind_keys()
         self._end_in_time()
@@ -113,7 +114,19 @@ class RegconWidget(QWidget):
         core.labelling.class_picked.connect(lambda _value: presenter.update_counts())
         core.marking.marked.connect(lambda _work: presenter.update_labels())
         core.marking.refused.connect(self.panels.labels.show_trouble)
-        core.results.layer_made.connect(lambda _work: presenter.update_export())
+        core.results.layer_made.connect(presenter.results_changed)
+        core.finals.layer_made.connect(presenter.results_changed)
+        core.finals.locked.connect(lambda _work: presenter.update_correct())
+        core.locking.changed.connect(presenter.update_correct)
+        core.correction.changed.connect(presenter.update_correct)
+        core.correction.noted.connect(self.panels.correct.say)
+        core.correction.failed.connect(self.panels.correct.say)
+        core.guide.progressed.connect(partial(status.begin, "guide"))
+        core.guide.ended.connect(lambda _reason: status.end("guide"))
+        core.guide.ended.connect(self.panels.correct.say)
+        core.guide.found.connect(lambda place: self.panels.correct.say(place.reason()))
+        core.autosave.offered.connect(presenter.offer_earlier)
+        core.autosave.failed.connect(partial(status.fail, "autosave"))
         core.live.busy.connect(presenter.show_preview_state)
         core.live.failed.connect(partial(status.fail, "preview"))
         core.volume.changed.connect(presenter.update_volume)
@@ -158,8 +171,23 @@ class RegconWidget(QWidget):
         segment.resume_wanted.connect(partial(core.volume.start, resume=True))
         segment.cancel_wanted.connect(core.volume.cancel)
         segment.toggle_wanted.connect(core.results.toggle)
+        labels.bring_back_wanted.connect(self._bring_back)
+        labels.discard_wanted.connect(self._discard)
         panels.export.save_wanted.connect(self._save)
         core.on_close(panels.image.close_panel)
+
+    def _connect_correct(self) -> None:
+        core, correct = self.core, self.panels.correct
+        correct.accept_wanted.connect(self._accept)
+        correct.undo_wanted.connect(core.correction.undo)
+        correct.redo_wanted.connect(core.correction.redo)
+        correct.lock_slice_wanted.connect(core.locking.toggle_slice)
+        correct.lock_class_wanted.connect(lambda: core.locking.toggle_class(self._picked()))
+        correct.unlock_wanted.connect(core.locking.unlock_all)
+        correct.start_wanted.connect(core.correction.start_from)
+        correct.learn_wanted.connect(core.learn_from_slice)
+        correct.next_wanted.connect(core.guide.start)
+        correct.uncertainty_toggled.connect(core.live.show_uncertainty)
 
     def _connect_shop(self) -> None:
         model = self.panels.model
@@ -175,6 +203,9 @@ class RegconWidget(QWidget):
         self.shortcuts.bind(KEYS["toggle_live"], self.panels.segment.toggle_live)
         self.shortcuts.bind(KEYS["toggle_prediction"], self.core.results.toggle)
         self.shortcuts.bind(KEYS["segment_slice"], self.core.live.request_once)
+        self.shortcuts.bind(KEYS["accept_slice"], self.core.correction.accept_slice)
+        self.shortcuts.bind(KEYS["accept_object"], self.core.correction.accept_object)
+        self.shortcuts.bind(KEYS["where_next"], self.core.guide.start)
         self.core.on_close(self.shortcuts.close)
 
     def _end_in_time(self) -> None:
@@ -189,7 +220,35 @@ class RegconWidget(QWidget):
             self.panels.model.show_weights(self.shop.entries(choice.method))
             return
         self.core.link.send(choice)
+        self.core.autosave.model = choice
         self.core.live.request()
+
+    def _picked(self) -> int:
+        return self.panels.labels.classes.picked_value()
+
+    def _accept(self, kind: str) -> None:
+        correction = self.core.correction
+        match kind:
+            case "slice":
+                correction.accept_slice()
+            case "object":
+                correction.accept_object()
+            case "class":
+                correction.accept_class(self._picked())
+            case "volume":
+                correction.accept_volume()
+
+    def _bring_back(self) -> None:
+        state = self.core.bring_back()
+        self.panels.labels.offer("")
+        if state is not None:
+            self.panels.model.choose(state.method, state.parameters, state.weights, state.device)
+
+    def _discard(self) -> None:
+        work = self.core.workspace.current
+        self.panels.labels.offer("")
+        if work is not None:
+            self.core.autosave.discard_earlier(work)
 
     def _mark_boxes(self) -> None:
         layers = self.viewer.layers

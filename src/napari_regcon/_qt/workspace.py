@@ -184,6 +184,19 @@ class Workspace(QObject):
         seen = Box((int(top), int(left)), (int(bottom) + 1, int(right) + 1)).intersect(plane)
         return seen if seen.size else plane
 
+    def look_at(self, work: ImageWork, prefix: tuple[int, ...], y: int, x: int) -> None:
+        """Move sliders and camera to a pixel, leaving the zoom as it is."""
+        index = work.state.geometry.slider_index(prefix, y, x)
+        world = work.layer.data_to_world(index)
+        offset = self.viewer.dims.ndim - work.layer.ndim
+        for slider in work.state.geometry.order[:-2]:
+            self.viewer.dims.set_point(slider + offset, world[slider])
+        # napari 0.9 has moved the camera.
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        shown = [axis - offset for axis in self.viewer.dims.displayed]
+        where = [float(world[axis]) for axis in shown]
+        camera.center = (*tuple(camera.center)[: 3 - len(where)], *where)
+
     def close(self) -> None:
         """Let go of all images."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)

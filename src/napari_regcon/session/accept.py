@@ -1,7 +1,7 @@
 """Merging a prediction into the final labels, without touching what is locked.
 
-What a person painted goes into the final labels as it was painted, whatever the prediction
-says. The work goes plane by plane and can stop after each. It knows arrays, not layers.
+Where a person painted, what was painted is taken in place of what is predicted. The work goes
+plane by plane and can stop after each. It knows arrays, not layers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from napari_regcon.errors import InputError
 from napari_regcon.session.history import BoxChange, Edit
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
 
     from napari_regcon.session.locks import Locks
     from napari_regcon.session.painted import PaintedPlanes, Prefix
@@ -34,14 +34,19 @@ class Scope:
         Which planes.
     value : int or None
         Only this class, where given.
-    mask : numpy.ndarray or None
-        Only where this ``(*label_shape)`` mask is set, where given.
+    mask : numpy.ndarray or mapping or None
+        Only where the ``(Y, X)`` bool mask that this holds for a plane is set, where given.
     """
 
     title: str
     planes: Iterable[Prefix]
     value: int | None = None
-    mask: np.ndarray | None = None
+    mask: np.ndarray | Mapping[Prefix, np.ndarray] | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything on the planes is meant."""
+        return self.value is None and self.mask is None
 
     def on_plane(self, prefix: Prefix, predicted: np.ndarray) -> np.ndarray:
         """Return which pixels of a plane are meant, ``(Y, X)`` bool."""
@@ -65,7 +70,7 @@ def accept(
     final : array
         Label volume of the same shape, written in place.
     painted : PaintedPlanes
-        What a person painted; written as it is, inside the scope's planes.
+        What a person painted; written as it is wherever the scope reaches.
     locks : Locks
         What must not change.
     scope : Scope
@@ -85,10 +90,15 @@ def accept(
     for prefix in scope.planes:
         predicted = np.asarray(prediction[prefix])
         before = np.array(final[prefix])
+        said = np.zeros_like(predicted)
+        painted.patch(prefix).paint_on(said)
+        wanted = scope.on_plane(prefix, predicted)
+        if scope.is_whole:
+            wanted |= said != 0
+        wanted &= ~locks.locked(prefix, before)
         after = before.copy()
-        wanted = scope.on_plane(prefix, predicted) & ~locks.locked(prefix, before)
-        np.copyto(after, predicted.astype(after.dtype, copy=False), where=wanted)
-        painted.patch(prefix).paint_on(after)
+        source = np.where(said != 0, said, predicted)
+        np.copyto(after, source.astype(after.dtype, copy=False), where=wanted)
         if not np.array_equal(before, after):
             thick = (*(1 for _ in prefix), *before.shape)
             origin = (*prefix, 0, 0)

@@ -60,6 +60,8 @@ class SessionState:
         Painted part of each plane.
     marks : tuple of Mark
         Complete parts.
+    locked_slices, locked_classes, locked_pixels
+        As in :class:`napari_regcon.session.locks.Locks`.
     version : str
         Version of the tool that wrote it.
     """
@@ -76,6 +78,9 @@ class SessionState:
     parameters: dict[str, Any] = field(default_factory=dict)
     patches: dict[Prefix, Patch] = field(default_factory=dict)
     marks: tuple[Mark, ...] = ()
+    locked_slices: tuple[Prefix, ...] = ()
+    locked_classes: tuple[int, ...] = ()
+    locked_pixels: dict[Prefix, Patch] = field(default_factory=dict)
     version: str = napari_regcon.__version__
 
     @property
@@ -109,9 +114,12 @@ def save_session(state: SessionState, path: Path) -> None:
             "device": state.device,
             "parameters": state.parameters,
         },
-        "planes": [
-            {"prefix": prefix, "origin": patch.origin} for prefix, patch in state.patches.items()
-        ],
+        "planes": _places(state.patches),
+        "locks": {
+            "slices": state.locked_slices,
+            "classes": state.locked_classes,
+            "pixels": _places(state.locked_pixels),
+        },
         "marks": [
             {"prefix": m.prefix, "start": m.box.start, "stop": m.box.stop, "whole": m.whole}
             for m in state.marks
@@ -123,8 +131,9 @@ def save_session(state: SessionState, path: Path) -> None:
         with part.open("wb") as stream:
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                 archive.writestr("session.json", json.dumps(meta, indent=1))
-                for index, patch in enumerate(state.patches.values()):
-                    archive.writestr(f"plane_{index}.npy", _npy(patch.labels))
+                for kind, patches in (("plane", state.patches), ("lock", state.locked_pixels)):
+                    for index, patch in enumerate(patches.values()):
+                        archive.writestr(f"{kind}_{index}.npy", _npy(patch.labels))
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
@@ -161,7 +170,7 @@ def _read(archive: zipfile.ZipFile) -> SessionState:
             f"The session was saved by version {meta['version']}, which is newer than this one.",
             next_step="Update napari-regcon.",
         )
-    image, model = meta["image"], meta["model"]
+    image, model, locks = meta["image"], meta["model"], meta["locks"]
     shape = tuple(int(n) for n in image["label_shape"])
     classes = tuple(LabelClass(**item) for item in meta["classes"])
     ClassTable(classes)
@@ -176,28 +185,42 @@ def _read(archive: zipfile.ZipFile) -> SessionState:
         weights=str(model["weights"]),
         device=str(model["device"]),
         parameters=dict(model["parameters"]),
-        patches=dict(_patch(archive, i, p, shape) for i, p in enumerate(meta["planes"])),
+        patches=_patches(archive, "plane", meta["planes"], shape),
         marks=tuple(_mark(item, shape) for item in meta["marks"]),
+        locked_slices=tuple(_prefix(p, shape) for p in locks["slices"]),
+        locked_classes=tuple(int(v) for v in locks["classes"]),
+        locked_pixels=_patches(archive, "lock", locks["pixels"], shape),
         version=str(meta["version"]),
     )
 
 
+def _places(patches: dict[Prefix, Patch]) -> list[dict[str, Any]]:
+    return [{"prefix": prefix, "origin": patch.origin} for prefix, patch in patches.items()]
+
+
+def _patches(
+    archive: zipfile.ZipFile, kind: str, places: list[dict[str, Any]], shape: tuple[int, ...]
+) -> dict[Prefix, Patch]:
+    return {
+        _prefix(place["prefix"], shape): _patch(archive, f"{kind}_{i}.npy", place, shape)
+        for i, place in enumerate(places)
+    }
+
+
 def _patch(
-    archive: zipfile.ZipFile, index: int, item: dict[str, Any], shape: tuple[int, ...]
-) -> tuple[Prefix, Patch]:
-    prefix = _prefix(item["prefix"], shape)
-    name = f"plane_{index}.npy"
+    archive: zipfile.ZipFile, name: str, place: dict[str, Any], shape: tuple[int, ...]
+) -> Patch:
     height, width = shape[-2:]
     if archive.getinfo(name).file_size > min(height * width + 1024, _MAX_PATCH_BYTES):
         raise ValueError(f"{name} is larger than a plane of the image")
     labels = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-    y, x = (int(i) for i in item["origin"])
+    y, x = (int(i) for i in place["origin"])
     patch = Patch((y, x), labels)
     if labels.dtype != np.uint8 or labels.ndim != 2:
         raise ValueError(f"{name} holds no labels")
     if patch.box.intersect(Box.of_shape((height, width))) != patch.box:
         raise ValueError(f"{name} lies outside of the image")
-    return prefix, patch
+    return patch
 
 
 def _mark(item: dict[str, Any], shape: tuple[int, ...]) -> Mark:

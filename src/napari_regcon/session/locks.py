@@ -1,30 +1,29 @@
 """Pixels of the final labels that the tool must not change.
 
 Whatever a person painted is locked by itself; slices, classes and single objects can be locked
-on top. Single pixels are kept as packed bits of a box, so locks stay small.
+on top. Of single pixels only the box around them is kept.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_regcon.session.painted import Patch
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from napari_regcon.session.painted import Prefix
 
 
-@dataclass(frozen=True, eq=False)
-class _Bits:
-    box: Box
-    packed: np.ndarray
-
-    def mask(self) -> np.ndarray:
-        bits = np.unpackbits(self.packed, count=self.box.size)
-        return bits.astype(bool).reshape(self.box.shape)
+_PLURALS = {
+    "slice": "slices",
+    "class": "classes",
+    "slice with single pixels": "slices with single pixels",
+}
 
 
 class Locks:
@@ -33,22 +32,33 @@ class Locks:
     def __init__(self) -> None:
         self.slices: set[Prefix] = set()
         self.classes: set[int] = set()
-        self._pixels: dict[Prefix, _Bits] = {}
+        self._pixels: dict[Prefix, Patch] = {}
 
     def lock_pixels(self, prefix: Prefix, origin: tuple[int, int], mask: np.ndarray) -> None:
         """Lock the pixels of a plane where a mask, placed at ``origin``, is set."""
-        box = Box(origin, (origin[0] + mask.shape[0], origin[1] + mask.shape[1]))
+        new = Patch(origin, np.asarray(mask, dtype=np.uint8))
         old = self._pixels.get(prefix)
         if old is not None:
-            starts = zip(box.start, old.box.start, strict=True)
-            stops = zip(box.stop, old.box.stop, strict=True)
+            starts = zip(new.box.start, old.box.start, strict=True)
+            stops = zip(new.box.stop, old.box.stop, strict=True)
             both = Box(tuple(min(p) for p in starts), tuple(max(p) for p in stops))
-            merged = np.zeros(both.shape, dtype=bool)
+            merged = np.zeros(both.shape, dtype=np.uint8)
             back = tuple(-i for i in both.start)
-            merged[old.box.shift(back).slices] = old.mask()
-            merged[box.shift(back).slices] |= mask
-            box, mask = both, merged
-        self._pixels[prefix] = _Bits(box, np.packbits(mask))
+            for part in (old, new):
+                merged[part.box.shift(back).slices] |= part.labels
+            new = Patch((both.start[0], both.start[1]), merged)
+        self._pixels[prefix] = new
+
+    def pixels(self) -> dict[Prefix, Patch]:
+        """Return the locked pixels of each plane, 1 = locked."""
+        return dict(self._pixels)
+
+    def restore(
+        self, slices: Iterable[Prefix], classes: Iterable[int], pixels: Mapping[Prefix, Patch]
+    ) -> None:
+        """Lock exactly this, as when a saved session is opened."""
+        self.slices, self.classes = set(slices), set(classes)
+        self._pixels = dict(pixels)
 
     def unlock_pixels(self, prefix: Prefix) -> None:
         """Unlock all single pixels of a plane."""
@@ -59,6 +69,18 @@ class Locks:
         self.slices.clear()
         self.classes.clear()
         self._pixels.clear()
+
+    def describe(self) -> str:
+        """Say in words what is locked, apart from what is painted."""
+        parts = []
+        for n, word in (
+            (len(self.slices), "slice"),
+            (len(self.classes), "class"),
+            (len(self._pixels), "slice with single pixels"),
+        ):
+            if n:
+                parts.append(f"{n} {word if n == 1 else _PLURALS[word]}")
+        return ", ".join(parts)
 
     @property
     def n_pixel_planes(self) -> int:
@@ -83,7 +105,7 @@ class Locks:
         if prefix in self.slices:
             return np.ones(final.shape, dtype=bool)
         mask = np.isin(final, sorted(self.classes)) if self.classes else np.zeros(final.shape, bool)
-        bits = self._pixels.get(prefix)
-        if bits is not None:
-            mask[bits.box.slices] |= bits.mask()
+        patch = self._pixels.get(prefix)
+        if patch is not None:
+            mask[patch.box.slices] |= patch.labels != 0
         return mask

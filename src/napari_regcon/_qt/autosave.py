@@ -1,0 +1,234 @@
+"""Saves what was painted and decided by itself, and offers it back on the same image.
+
+A few seconds after a change the state is written in the background, into a file of this dock's
+own. When an image is opened on which an earlier session left something, it is offered.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_regcon.errors import InputError
+from napari_regcon.session import store
+from napari_regcon.session.files import SessionState, load_session, save_session
+from napari_regcon.worker.protocol import Configure
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from napari_regcon._qt.background import Background
+    from napari_regcon._qt.classes import Classes
+    from napari_regcon._qt.workspace import ImageWork, Workspace
+
+DELAY_MS = 2000
+
+
+class Autosave(QObject):
+    """Writes session files and finds those of earlier sessions.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The images.
+    classes : Classes
+        Are saved too.
+    background : Background
+        Does the work.
+    parent : QObject, optional
+        Owner.
+
+    Attributes
+    ----------
+    model : Configure
+        What is chosen in the model section; is saved too.
+    offered : Signal
+        ImageWork, str: an earlier session on this image, in words.
+    saved : Signal
+        pathlib.Path: a session file was written.
+    failed : Signal
+        str: why saving or opening failed.
+    """
+
+    offered = Signal(object, str)
+    saved = Signal(object)
+    failed = Signal(str)
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        classes: Classes,
+        background: Background,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.model = Configure()
+        self._workspace = workspace
+        self._classes = classes
+        self._background = background
+        self._paths: dict[str, Path] = {}
+        self._dirty: dict[str, ImageWork] = {}
+        self._asked: set[str] = set()
+        self._earlier: dict[str, tuple[Path, SessionState]] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.timeout.connect(self._save_all)
+        workspace.opened.connect(self._look_for_earlier)
+        workspace.removed.connect(self._on_removed)
+
+    def note(self, work: ImageWork | None = None) -> None:
+        """Save soon what changed on an image, or on the chosen one."""
+        work = work or self._workspace.current
+        if work is not None and work.source is not None:
+            self._dirty[work.image_id] = work
+            if not self._timer.isActive():  # never put off, so that it happens in time
+                self._timer.start()
+
+    def path_for(self, work: ImageWork) -> Path:
+        """Return the session file of an image in this dock."""
+        if work.image_id not in self._paths:
+            self._paths[work.image_id] = store.new_session_path(work.state.fingerprint)
+        return self._paths[work.image_id]
+
+    def final_file(self, work: ImageWork) -> Path | None:
+        """Return the file for the final labels of an image; None before its pixels are known."""
+        if not work.state.fingerprint:
+            return None
+        self.note(work)
+        return store.final_path(self.path_for(work))
+
+    def take_earlier(self, work: ImageWork) -> tuple[SessionState, np.ndarray | None] | None:
+        """Return the earlier session of an image and its final labels, to go on with them."""
+        found = self._earlier.pop(work.image_id, None)
+        if found is None:
+            return None
+        path, state = found
+        self._paths[work.image_id] = path
+        final = store.final_path(path)
+        if not final.exists():
+            return state, None
+        try:
+            data = np.lib.format.open_memmap(final, mode="r+")
+        except (OSError, ValueError) as error:
+            self.failed.emit(f"The final labels of the session cannot be read: {error}")
+            return state, None
+        fits = data.shape == work.state.geometry.layer_shape and data.dtype == np.uint8
+        return state, data if fits else None
+
+    def discard_earlier(self, work: ImageWork) -> None:
+        """Remove the earlier session of an image."""
+        found = self._earlier.pop(work.image_id, None)
+        if found is not None:
+            store.remove_session(found[0])
+
+    def close(self) -> None:
+        """Save what is not saved yet, at once."""
+        self._timer.stop()
+        for work in self._dirty.values():
+            self._save_now(work)
+        self._dirty.clear()
+
+    def _save_all(self) -> None:
+        works, self._dirty = list(self._dirty.values()), {}
+        for work in works:
+            if self._is_worth_it(work):
+                self._background.start(
+                    _save(self._state(work), self.path_for(work)),
+                    done=self.saved.emit,
+                    failed=self._on_failed,
+                )
+
+    def _save_now(self, work: ImageWork) -> None:
+        try:
+            if self._is_worth_it(work):
+                save_session(self._state(work), self.path_for(work))
+        except OSError as error:
+            self._on_failed(str(error))
+
+    def _is_worth_it(self, work: ImageWork) -> bool:
+        path = self.path_for(work)
+        something = len(work.state.marks) or list(work.state.painted.items())
+        return bool(something) or path.exists() or store.final_path(path).exists()
+
+    def _on_failed(self, message: str) -> None:
+        self.failed.emit(f"What you painted could not be saved by itself: {message}")
+
+    def _on_removed(self, work: ImageWork) -> None:
+        if self._dirty.pop(work.image_id, None) is not None:
+            self._save_now(work)
+        self._paths.pop(work.image_id, None)
+        self._earlier.pop(work.image_id, None)
+
+    def _state(self, work: ImageWork) -> SessionState:
+        state = work.state
+        return SessionState(
+            image_name=state.name,
+            image_path=str(work.source.path or "") if work.source is not None else "",
+            axes=state.geometry.axes,
+            label_shape=state.geometry.label_shape,
+            fingerprint=state.fingerprint,
+            classes=tuple(self._classes.table),
+            method=self.model.method,
+            weights=self.model.weights or "",
+            device=self.model.device,
+            parameters=dict(self.model.parameters),
+            patches=dict(state.painted.items()),
+            marks=tuple(state.marks),
+            locked_slices=tuple(sorted(state.locks.slices)),
+            locked_classes=tuple(sorted(state.locks.classes)),
+            locked_pixels=state.locks.pixels(),
+        )
+
+    def _look_for_earlier(self, work: ImageWork) -> None:
+        if work.image_id in self._asked:
+            return
+        self._asked.add(work.image_id)
+        own = self.path_for(work)
+        self._background.start(
+            _newest(work.state.fingerprint, work.state.geometry.label_shape, own),
+            done=lambda found: self._offer(work, found),
+            failed=self.failed.emit,
+        )
+
+    def _offer(self, work: ImageWork, found: tuple[Path, SessionState, float] | None) -> None:
+        if found is None:
+            return
+        path, state, modified = found
+        self._earlier[work.image_id] = (path, state)
+        when = time.strftime("%d %b %Y, %H:%M", time.localtime(modified))
+        n = len(state.patches)
+        painted = f"{n} painted slice{'s' if n != 1 else ''}"
+        also = " and final labels" if store.final_path(path).exists() else ""
+        self.offered.emit(work, f"You worked on this image before ({when}): {painted}{also}.")
+
+
+def _save(state: SessionState, path: Path) -> Generator[None, None, Path]:
+    yield
+    save_session(state, path)
+    yield
+    store.remove_old(state.fingerprint, path)
+    return path
+
+
+def _newest(
+    fingerprint: str, shape: tuple[int, ...], own: Path
+) -> Generator[None, None, tuple[Path, SessionState, float] | None]:
+    """Find the newest session of an image that holds something, fits, and is not our own."""
+    for path in store.saved_sessions(fingerprint):
+        yield
+        if path == own:
+            continue
+        try:
+            state = load_session(path)
+            modified = path.stat().st_mtime
+        except (InputError, OSError):
+            continue  # damaged or gone: an older one may be whole
+        empty: Any = state.is_empty and not store.final_path(path).exists()
+        if state.label_shape == shape and not empty:
+            return path, state, modified
+    return None

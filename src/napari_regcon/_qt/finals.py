@@ -1,0 +1,137 @@
+"""The final label layer of each image: what the user accepted, corrected, or started from.
+
+Whatever a person paints into it is locked against the tool. The layer lives in a file of the
+session folder, so that it survives a crash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_regcon._qt.atoms import pixels_of
+from napari_regcon._qt.layers import apply_colors, layer_made_for, make_layer, refresh_box
+from napari_regcon.errors import InputError
+from napari_regcon.types import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari.layers import Labels
+
+    from napari_regcon._qt.classes import Classes
+    from napari_regcon._qt.results import Results
+    from napari_regcon._qt.workspace import ImageWork, Workspace
+    from napari_regcon.session.painted import Prefix
+    from napari_regcon.types import LazyArray
+
+
+class Finals(QObject):
+    """Makes, colours and watches final label layers.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        The images.
+    classes : Classes
+        Their colours.
+    results : Results
+        Adds layers without touching the selection.
+    file_for : callable
+        Returns the file that the final labels of an image live in, or None for memory.
+    parent : QObject, optional
+        Owner.
+
+    Attributes
+    ----------
+    layer_made : Signal
+        ImageWork: its final layer is there now.
+    locked : Signal
+        ImageWork: a person painted into its final layer.
+    """
+
+    layer_made = Signal(object)
+    locked = Signal(object)
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        classes: Classes,
+        results: Results,
+        file_for: Callable[[ImageWork], Path | None],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._workspace = workspace
+        self._classes = classes
+        self._results = results
+        self._file_for = file_for
+        classes.changed.connect(self._recolor)
+        workspace.removed.connect(self._forget)
+
+    def final_of(self, work: ImageWork) -> tuple[Labels, LazyArray]:
+        """Return the final layer of an image, made if needed, and its labels."""
+        if work.final is None:
+            self._use(work, layer_made_for(self._workspace.viewer.layers, work.layer, "final"))
+        if work.final is not None:
+            try:
+                return work.final, work.state.geometry.label_array(work.final.data)
+            except InputError:
+                self._forget(work)  # somebody gave it other data: leave it to them
+        layer = self.make(work, _new_array(work.state.geometry.layer_shape, self._file_for(work)))
+        return layer, work.state.geometry.label_array(layer.data)
+
+    def make(self, work: ImageWork, data: np.ndarray) -> Labels:
+        """Make the final layer of an image from labels of the layer's shape."""
+        name = f"final: {work.layer.name}"
+        layer = make_layer(work.layer, work.state.geometry, data, name, "final", opacity=0.6)
+        apply_colors(layer, self._classes.table, hide_background=True)
+        self._results.add_below(layer, work.labels)
+        self._use(work, layer)
+        self.layer_made.emit(work)
+        return layer
+
+    def show(self, work: ImageWork, prefix: Prefix) -> None:
+        """Show a plane that was changed."""
+        if work.final is not None and prefix == self._workspace.visible_prefix(work):
+            whole = Box.of_shape(work.state.geometry.plane_shape)
+            refresh_box(work.final, work.state.geometry, whole)
+
+    def close(self) -> None:
+        """Stop watching."""
+        for work in self._workspace.works():
+            self._forget(work)
+
+    def _use(self, work: ImageWork, layer: Labels | None) -> None:
+        work.final = layer
+        if layer is not None:
+            layer.events.paint.connect(self._on_paint)
+
+    def _forget(self, work: ImageWork) -> None:
+        if work.final is not None:
+            work.final.events.paint.disconnect(self._on_paint)
+            work.final = None
+
+    def _on_paint(self, event: Any) -> None:
+        work = next((w for w in self._workspace.works() if w.final is event.source), None)
+        if work is None:
+            return
+        for atom in event.value:
+            for prefix, origin, mask in pixels_of(atom, work.state.geometry):
+                work.state.locks.lock_pixels(prefix, origin, mask)
+        self.locked.emit(work)
+
+    def _recolor(self) -> None:
+        for work in self._workspace.works():
+            if work.final is not None:
+                apply_colors(work.final, self._classes.table, hide_background=True)
+
+
+def _new_array(shape: tuple[int, ...], file: Path | None) -> np.ndarray:
+    if file is None:
+        return np.zeros(shape, dtype=np.uint8)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
