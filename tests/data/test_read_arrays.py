@@ -6,6 +6,7 @@ import pytest
 from image_files import pixels, same
 
 from napari_regcon.data.volumes import open_volume
+from napari_regcon.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,37 @@ def test_mrc_with_a_header_that_bends_the_standard_gives_no_warning(tmp_path):
         file.seek(208)
         file.write(b"XXXX")  # the word MAP
     same(open_volume(tmp_path / "a.mrc"), raw, "ZYX")
+
+
+def test_npy_with_a_long_header(tmp_path):
+    raw = pixels((20, 30))
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, raw, version=(2, 0))
+    same(open_volume(tmp_path / "a.npy"), raw, "YX")
+
+
+def test_mrc_in_big_endian_order(tmp_path):
+    raw = pixels((4, 20, 30), "i2")
+    with mrcfile.new(tmp_path / "a.mrc") as mrc:
+        mrc.set_data(raw.astype(">i2"))
+        mrc.voxel_size = 20
+    volume = open_volume(tmp_path / "a.mrc")
+    same(volume, raw, "ZYX")
+    assert volume.scale == (2, 2, 2)
+    content = bytearray((tmp_path / "a.mrc").read_bytes())
+    content[212:216] = bytes(4)  # as programs wrote before there was a stamp of the order
+    (tmp_path / "b.mrc").write_bytes(content)
+    same(open_volume(tmp_path / "b.mrc"), raw, "ZYX")
+
+
+def test_mrc_of_several_volumes_is_a_time_series(tmp_path):
+    raw = pixels((3, 4, 20, 30), "f4")
+    with mrcfile.new(tmp_path / "a.mrc") as mrc:
+        mrc.set_data(raw)
+    same(open_volume(tmp_path / "a.mrc"), raw, "TZYX")
+
+
+def test_mrc_that_ends_in_its_header_is_refused(tmp_path):
+    (tmp_path / "a.mrc").write_bytes(bytes(500))
+    with pytest.raises(InputError, match="ends within its header"):
+        open_volume(tmp_path / "a.mrc")

@@ -1,6 +1,7 @@
 """TIFF of all kinds: same pixels, axes and pixel size as were written."""
 
 import itertools
+import uuid
 
 import dask.array as da
 import numpy as np
@@ -10,6 +11,7 @@ from image_files import pixels, same
 from PIL import Image
 
 from napari_regcon.data.volumes import open_volume
+from napari_regcon.errors import InputError
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "u4", "i8", "f2", "f4", "f8", ">u2", ">f4"])
@@ -180,8 +182,8 @@ def test_strips_and_pages_written_one_by_one(tmp_path, more):
 @pytest.mark.parametrize(
     ("unit", "per_unit", "expected"),
     [
-        ("CENTIMETER", 1e6, (1e-6, "centimeter")),
-        ("INCH", 25_400_000, (1e-6, "millimeter")),
+        ("CENTIMETER", 1e6, (10.0, "nanometer")),
+        ("INCH", 25_400_000, (1.0, "nanometer")),
         ("INCH", 300, (1.0, "pixel")),  # 300 dpi is for printing
         ("NONE", 4, (1.0, "pixel")),
     ],
@@ -201,9 +203,11 @@ def test_plain_resolution_tags(tmp_path, unit, per_unit, expected):
         (
             34682,
             "[Scan]\r\nPixelWidth=4e-9\r\nPixelHeight=5e-9\r\n",
-            (5e-9, 4e-9),
-            ("meter", "meter"),
+            (5, 4),
+            ("nanometer", "nanometer"),
         ),
+        (34682, "[User]\r\nName=Me\r\n", (1, 1), ("pixel", "pixel")),
+        (34118, "0\r\nDP_ZOOM\r\nZoom = No\r\n", (1, 1), ("pixel", "pixel")),
         (
             34118,
             "0\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 7.5 nm\r\n",
@@ -211,14 +215,14 @@ def test_plain_resolution_tags(tmp_path, unit, per_unit, expected):
             ("nanometer", "nanometer"),
         ),
     ],
-    ids=["Thermo Fisher", "Zeiss"],
+    ids=["Thermo Fisher", "no scan", "no size", "Zeiss"],
 )
 def test_tags_of_electron_microscopes(tmp_path, tag, text, scale, units):
     tifffile.imwrite(
         tmp_path / "a.tif", pixels((9, 9)), metadata=None, extratags=[(tag, "s", 0, text, True)]
     )
     volume = open_volume(tmp_path / "a.tif")
-    assert volume.scale == scale
+    assert volume.scale == pytest.approx(scale)
     assert volume.units == units
 
 
@@ -248,3 +252,56 @@ def test_a_result_may_be_written_into(tmp_path):
     if plane.flags.writeable:
         plane[:] = 99
     np.testing.assert_array_equal(np.asarray(volume.data[0]), first)
+
+
+def ome_parts(folder, raw, compression):
+    """Write an OME-TIFF whose slices are spread over two files, half each."""
+    names = [folder / f"part{i}.ome.tif" for i in range(2)]
+    ids = [f"urn:uuid:{uuid.uuid4()}" for _ in names]
+    half = len(raw) // 2
+    places = "".join(
+        f'<TiffData FirstZ="{z}" IFD="{z % half}" PlaneCount="1">'
+        f'<UUID FileName="{names[z // half].name}">{ids[z // half]}</UUID></TiffData>'
+        for z in range(len(raw))
+    )
+    for i, name in enumerate(names):
+        xml = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="{ids[i]}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+            f'Type="uint8" SizeX="{raw.shape[2]}" SizeY="{raw.shape[1]}" SizeZ="{len(raw)}" '
+            f'SizeC="1" SizeT="1" PhysicalSizeX="3"><Channel ID="Channel:0:0" '
+            f'SamplesPerPixel="1"/>{places}</Pixels></Image></OME>'
+        )
+        with tifffile.TiffWriter(name) as tif:
+            for j in range(half):
+                description = xml if j == 0 else None
+                tif.write(
+                    raw[half * i + j],
+                    description=description,
+                    metadata=None,
+                    compression=compression,
+                )
+    return names
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_ome_tiff_of_several_files(tmp_path, compression):
+    raw = pixels((4, 20, 30))
+    first, second = ome_parts(tmp_path, raw, compression)
+    for name in (first, second):
+        volume = open_volume(name)
+        same(volume, raw, "ZYX")
+        assert volume.scale == (1, 1, 3)
+    second.rename(tmp_path / "elsewhere.tif")
+    with pytest.raises(InputError, match=r"2 of 4 slices.*into one folder"):
+        open_volume(first)
+
+
+def test_of_several_images_in_an_ome_tiff_the_largest_is_read_with_its_size(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as tif:
+        for side, size in ((5, 1), (30, 7)):
+            metadata = {"PhysicalSizeX": size, "PhysicalSizeXUnit": "nm"}
+            tif.write(pixels((side, side)), metadata=metadata)
+    volume = open_volume(tmp_path / "a.ome.tif")
+    same(volume, pixels((30, 30)), "YX")
+    assert volume.scale == (1, 7)

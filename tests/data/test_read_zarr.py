@@ -123,3 +123,18 @@ def test_damaged_zarr_metadata_is_refused(tmp_path):
         meta.write_text(damaged)
         with pytest.raises(InputError, match="cannot be read"):
             open_volume(tmp_path / "a.zarr")
+
+
+def test_a_group_with_a_single_array_is_that_array(tmp_path):
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    group.create_array("raw", data=pixels((5, 9, 9)))
+    same(open_volume(tmp_path / "a.zarr"), pixels((5, 9, 9)), "ZYX")
+
+
+def test_units_that_are_not_known_are_left_out(tmp_path):
+    axes = [axis("y", "parsec"), axis("x", "nanometer")]
+    scale = [{"type": "scale", "scale": [2, 3]}]
+    ome_zarr(tmp_path / "a.zarr", "0.4", pixels((9, 9)), axes, [scale])
+    volume = open_volume(tmp_path / "a.zarr")
+    assert volume.units == ("pixel", "nanometer")
+    assert volume.scale == (1, 3)

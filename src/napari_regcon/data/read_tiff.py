@@ -120,16 +120,23 @@ def _is_one_piece(series: TiffPageSeries) -> bool:
 def _check_extent(tif: TiffFile, series: TiffPageSeries, path: Path) -> None:
     """Refuse a file that is shorter than its header says."""
     size = tif.filehandle.size
-    if series.dataoffset is not None:
+    if _is_one_piece(series):
         end = series.dataoffset + math.prod(series.shape) * series.dtype.itemsize
-    elif series.is_multifile:
-        return
     else:
-        end = 0
-        for page in series.pages:
-            if page is not None:
-                ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-                end = max(end, max(ends, default=0))
+        pages = list(series.pages)
+        if None in pages:
+            raise InputError(
+                f"{pages.count(None)} of {len(pages)} slices of {str(path)!r} are in other files "
+                "that are not here.",
+                next_step="Put all files of the image into one folder.",
+            )
+        ends = (
+            offset + count
+            for page in pages
+            if page.parent is tif
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        )
+        end = max(ends, default=0)
     if end > size:
         raise InputError(
             f"{str(path)!r} is cut off: it has {size:,} bytes, but its header speaks of {end:,}.",

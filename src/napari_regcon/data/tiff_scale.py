@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from tifffile import TiffFile
 
-_COARSEST_UM = 10.0
+_COARSEST_NM = 10_000.0
 """A plain resolution tag that makes larger pixels than this is one for printing."""
 
-_UM = {"millimeter": 1e3, "centimeter": 1e4}
+_UNIT_NM = {2: 25.4e6, 3: 1e7}
+"""Inch and centimetre, as numbered by the resolution unit tag."""
 
 Sizes = dict[str, tuple[object, object]]
 
@@ -42,9 +43,7 @@ def tiff_scale(tif: TiffFile, series: int) -> dict[str, tuple[float, str]]:
         return pixel_sizes(_fei(tif.fei_metadata))
     if tif.sem_metadata is not None:
         return pixel_sizes(_zeiss(tif.sem_metadata))
-    unit = {2: "inch", 3: "cm"}.get(int(tif.pages.first.resolutionunit or 1))
-    found = pixel_sizes({axis: (size, unit) for axis, size in resolution.items()})
-    return {axis: s for axis, s in found.items() if s[0] * _UM[s[1]] < _COARSEST_UM}
+    return pixel_sizes(_plain(tif, resolution))
 
 
 def _resolution(tif: TiffFile, tag: str) -> float | None:
@@ -53,6 +52,12 @@ def _resolution(tif: TiffFile, tag: str) -> float | None:
     if not (isinstance(value, tuple) and len(value) == 2 and value[0]):
         return None
     return float(value[1] / value[0])
+
+
+def _plain(tif: TiffFile, resolution: Mapping[str, float | None]) -> Sizes:
+    unit_nm = _UNIT_NM.get(int(tif.pages.first.resolutionunit or 1), 0.0)
+    found = {axis: (size or 0.0) * unit_nm for axis, size in resolution.items()}
+    return {axis: (size_nm, "nm") for axis, size_nm in found.items() if size_nm < _COARSEST_NM}
 
 
 def _imagej(metadata: Mapping[str, object], resolution: Mapping[str, float | None]) -> Sizes:
@@ -83,11 +88,9 @@ def _fei(metadata: Mapping[str, Mapping[str, object]]) -> Sizes:
     """Read the size in metres that SEM and FIB-SEM of Thermo Fisher write."""
     for section in ("Scan", "EScan", "IScan"):
         scan = metadata.get(section, {})
-        if "PixelWidth" in scan:
-            return {
-                "X": (scan["PixelWidth"], "m"),
-                "Y": (scan.get("PixelHeight", scan["PixelWidth"]), "m"),
-            }
+        metres = {"X": scan.get("PixelWidth"), "Y": scan.get("PixelHeight")}
+        if any(metres.values()):
+            return {a: (m * 1e9, "nm") for a, m in metres.items() if isinstance(m, int | float)}
     return {}
 
 
