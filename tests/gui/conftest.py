@@ -68,7 +68,7 @@ def dock(make_napari_viewer, qtbot):
     """Return a function that makes a viewer with an image and the dock, on a fake engine."""
     pytest.importorskip("napari")
 
-    def make(data=None, *, show=False, real=False, **options):
+    def make(data=None, *, show=False, real=False, wake=True, **options):
         viewer = make_napari_viewer(show=show)
         if data is None:
             data = np.random.default_rng(0).integers(0, 255, (6, 64, 80), dtype=np.uint8)
@@ -84,6 +84,8 @@ def dock(make_napari_viewer, qtbot):
         viewer.window.add_dock_widget(widget, name="Regcon", area="right")
         if not real:
             widget.client = clients[0]
+            if wake:
+                widget.core.link.wake()
         work = widget.core.workspace.current
         if work is not None:
             qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)

@@ -231,10 +231,11 @@ def test_work_is_saved_by_itself_and_brought_back(painted, qtbot):
     assert [m.describe() for m in work.state.marks] == ["slice 2"]
     assert work.state.locks.slices == {(2,)}
     assert [c.name for c in again.core.classes.table] == ["background", "vesicle"]
-    sent = [r for r in again.core.link._client.sent if isinstance(r, Configure)]
-    assert sent[-1].parameters == (("dimensions", 3),)
     assert labels_panel._earlier_box.isHidden()
     qtbot.waitUntil(lambda: work.state.painted.counts() != {}, timeout=5000)
+    again.core.link.wake()
+    sent = [r for r in again.core.link._client.sent if isinstance(r, Configure)]
+    assert sent[-1].parameters == (("dimensions", 3),)
 
 
 def test_an_earlier_session_can_be_discarded(painted, qtbot):

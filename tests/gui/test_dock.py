@@ -124,6 +124,24 @@ def test_keys_toggle_live_mode_and_prediction(painted, qtbot):
     assert len(painted.client.of(Preview)) == n_before + 1
 
 
+def test_the_engine_is_left_alone_until_something_is_painted(dock, qtbot):
+    widget = dock(wake=False)
+    widget.viewer.add_image(np.zeros((3, 20, 20)), name="gone")
+    widget.panels.image._combo.activated.emit(1)
+    qtbot.waitUntil(lambda: widget.core.workspace.current.source is not None, timeout=5000)
+    widget.viewer.layers.remove("gone")
+    widget.core.classes.rename(2, "vesicle")
+    assert widget.client.sent == []
+    stroke(widget, 1, [(0, 5, 5)])
+    qtbot.waitUntil(lambda: widget.client.of(Paint) != [], timeout=5000)
+    kinds = [type(r) for r in widget.client.sent]
+    assert sorted(k.__name__ for k in kinds[:-1]) == [
+        "CloseImage", "Configure", "OpenImage", "SetClasses",
+    ]  # fmt: skip
+    assert kinds[-1] is Paint
+    assert widget.client.last(SetClasses).classes == ("background", "vesicle")
+
+
 def test_every_control_has_a_tooltip(dock):
     widget = dock()
     controls = [*widget.findChildren(QAbstractButton), *widget.findChildren(QComboBox)]
@@ -256,7 +274,7 @@ def test_damaged_weights_are_explained(dock, qtbot, monkeypatch, tmp_path):
 
 def test_the_device_and_the_cache_are_shown(dock):
     widget = dock()
-    assert "starts with the first preview" in widget.state_line.text
+    assert "starts with your first stroke" in widget.state_line.text
     widget.client.say(EngineReady("CPU, 2 threads", "No GPU was found.", 1))
     assert widget.state_line.text == "Ready · CPU, 2 threads"
     assert "No GPU was found." in widget.panels.model._device_hint.text()

@@ -1,7 +1,9 @@
 """The engine process as seen from Qt: requests go out, events arrive in the GUI thread.
 
-Nothing here knows what a request is for. Who asked keeps the generation number and picks the
-answers to it out of :attr:`EngineLink.event`.
+What the engine only has to know (its settings, the classes, the images) waits until there is
+work for it, so that a dock that is merely open costs no process. Nothing here knows what a
+request is for. Who asked keeps the generation number and picks the answers to it out of
+:attr:`EngineLink.event`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,16 @@ from typing import TYPE_CHECKING, Protocol
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon.errors import EngineError
-from napari_regcon.worker.protocol import EngineDied
+from napari_regcon.worker.protocol import (
+    CloseImage,
+    Configure,
+    EngineDied,
+    OpenImage,
+    Paint,
+    Preview,
+    SegmentVolume,
+    SetClasses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +76,8 @@ class EngineLink(QObject):
     ) -> None:
         super().__init__(parent)
         self._closed = False
+        self._awake = False
+        self._held: list[Request] = []
         self._arrived.connect(self._deliver)  # queued, as it is emitted in another thread
         self._client = make_client(self._arrived.emit)
 
@@ -72,10 +85,17 @@ class EngineLink(QObject):
         """Queue a request and return at once; ignored once the window closes."""
         if self._closed:
             return
-        try:
-            self._client.send(request)
-        except EngineError as error:
-            self._arrived.emit(EngineDied(str(error)))
+        self._held = [held for held in self._held if not _replaces(request, held)]
+        self._held.append(request)
+        if isinstance(request, Paint | Preview | SegmentVolume):
+            self.wake()
+        elif self._awake:
+            self._pass_on()
+
+    def wake(self) -> None:
+        """Start the engine with everything it has to know, if it was not needed yet."""
+        self._awake = True
+        self._pass_on()
 
     def next_generation(self) -> int:
         """Return a number that no request has carried yet."""
@@ -92,6 +112,24 @@ class EngineLink(QObject):
             self._closed = True
             self._client.close()
 
+    def _pass_on(self) -> None:
+        held, self._held = self._held, []
+        try:
+            for request in held:
+                self._client.send(request)
+        except EngineError as error:
+            self._arrived.emit(EngineDied(str(error)))
+
     def _deliver(self, event: EngineEvent) -> None:
         if not self._closed:
             self.event.emit(event)
+
+
+def _replaces(new: Request, old: Request) -> bool:
+    """Tell whether a waiting request is of no use any more because of a newer one."""
+    match new, old:
+        case (Configure(), Configure()) | (SetClasses(), SetClasses()):
+            return True
+        case CloseImage(), OpenImage():
+            return new.image_id == old.image_id
+    return False

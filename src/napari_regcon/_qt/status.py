@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 if TYPE_CHECKING:
     from napari_regcon._qt.parts import StateLine
 
-WAITING = "Ready. The engine starts with the first preview."
+WAITING = "Ready. The engine starts with your first stroke."
 
 
 class Status(QObject):
