@@ -109,6 +109,29 @@ def test_labels_are_read_plane_by_plane():
     assert [e.box.start[:2] for e in support.examples] == [(2, 3)]
 
 
+def test_labels_in_deep_chunks_are_decoded_once_and_then_where_they_are_painted():
+    stored = np.zeros((40, 30, 30), np.uint8)
+    stored[7, 3:5, 3:9] = 1
+    stored[33, 20:25, 3] = 2
+    read = []
+
+    class Watched:
+        shape, dtype, ndim = stored.shape, stored.dtype, stored.ndim
+
+        def __getitem__(self, key):
+            part = stored[key]
+            read.append(part.size)
+            return part
+
+    meta = np.empty((0, 0, 0), np.uint8)
+    labels = da.from_array(Watched(), chunks=(20, 30, 30), meta=meta, name=False)
+    support = SupportSet(CLASSES)
+    finished = Box((11, 0, 0), (12, 5, 5))
+    support.add(volume(stored.shape), labels, complete=[finished], normalization=NORM)
+    assert [e.box.start[0] for e in support.examples] == [7, 11, 33]
+    assert sum(read) == stored.size + 3 * 900
+
+
 def test_images_with_channels_have_labels_without():
     support = SupportSet(CLASSES)
     support.add(volume((6, 7, 3), "YXC"), np.eye(6, 7, dtype=np.uint8))

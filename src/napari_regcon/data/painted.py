@@ -18,7 +18,7 @@ from napari_regcon.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_regcon.types import Volume
+    from napari_regcon.types import LazyArray, Volume
 
 MOST_CLASSES = 50
 """More distinct values than this are taken for numbered objects, not classes."""
@@ -67,7 +67,7 @@ def painted_values(labels: da.Array, name: str) -> dict[int, int]:
     Parameters
     ----------
     labels : dask.array.Array
-        Whole numbers; read plane by plane.
+        Whole numbers; read block by block, so that every part of a file is decoded once.
     name : str
         What to call them in messages.
 
@@ -82,8 +82,8 @@ def painted_values(labels: da.Array, name: str) -> dict[int, int]:
         If there are none, negative ones, or too many different ones for classes.
     """
     counts: dict[int, int] = {}
-    for prefix in np.ndindex(labels.shape[:-2]):
-        values, numbers = np.unique(np.asarray(labels[prefix]), return_counts=True)
+    for block in labels.blocks.ravel():
+        values, numbers = np.unique(np.asarray(block), return_counts=True)
         for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + number
         if len(counts) > MOST_CLASSES + 1:
@@ -106,6 +106,27 @@ def painted_values(labels: da.Array, name: str) -> dict[int, int]:
             next_step="Paint one stroke of each class on any slice, save the labels, try again.",
         )
     return dict(sorted(counts.items()))
+
+
+def painted_planes(labels: LazyArray) -> np.ndarray:
+    """Tell which planes have to be looked at, in one pass over labels that are stored in chunks.
+
+    A chunk often holds parts of many planes; read plane by plane, it would be decoded as often.
+
+    Parameters
+    ----------
+    labels : array
+        Whole numbers.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, of the shape of ``labels`` without Y and X; False where all labels of a plane are
+        0. True everywhere for arrays whose planes lie in one piece.
+    """
+    if isinstance(labels, da.Array):
+        return np.asarray((labels != 0).any(axis=(-2, -1)))
+    return np.ones(labels.shape[:-2], dtype=bool)
 
 
 def renumbered(labels: da.Array, values: Iterable[int], start: int) -> da.Array:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_regcon.data.normalize import estimate_normalization
+from napari_regcon.data.painted import painted_planes
 from napari_regcon.data.views import ImageView
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box, LazyArray, Volume
@@ -107,7 +108,7 @@ class SupportSet:
             The image.
         labels : array
             Integer labels of shape ``volume.label_shape``; 0 = not said, 1..n = classes. Read
-            plane by plane.
+            plane by plane, painted ones only.
         complete : bool or sequence of Box
             True: every painted plane is finished, its 0 means background. Boxes (in label
             axes): only these parts are finished.
@@ -125,13 +126,13 @@ class SupportSet:
         self._check(volume, labels, boxes)
         normalization = normalization or estimate_normalization(volume)
         added = []
-        for prefix in volume.prefixes(2):
+        for prefix, painted in zip(volume.prefixes(2), painted_planes(labels).flat, strict=True):
+            finished = [part for box in boxes if (part := _in_plane(box, prefix)) is not None]
+            if not (painted or finished):
+                continue
             plane = np.asarray(labels[prefix])
-            if complete is True:
-                finished = [Box.of_shape(plane.shape)] if plane.any() else []
-            else:
-                inside = [_in_plane(box, prefix) for box in boxes]
-                finished = [box for box in inside if box is not None]
+            if complete is True and plane.any():
+                finished = [Box.of_shape(plane.shape)]
             added += self.plane_examples(volume, normalization, prefix, plane, complete=finished)
         if not added:
             raise InputError(
