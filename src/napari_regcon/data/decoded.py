@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from napari_regcon.types import LazyArray
 
-KEPT_BYTES = 128 * 1024**2
-"""Decoded parts that are kept for each file."""
+KEPT_BYTES = 256 * 1024**2
+"""Decoded parts that are kept for each file; one request may take a quarter of it, or one part."""
 
 
 class DecodedParts:
@@ -63,7 +63,7 @@ class DecodedParts:
         bounds = [part.indices(n) for part, n in zip(key, self.shape, strict=True)]
         box = Box(tuple(b[0] for b in bounds), tuple(b[1] for b in bounds))
         parts = list(self._grid.touching(box))
-        if len(parts) * self._part_bytes > KEPT_BYTES:
+        if len(parts) * self._part_bytes > (KEPT_BYTES if len(parts) == 1 else KEPT_BYTES // 4):
             return np.asarray(self._array[key])
         result = np.empty(box.shape, self.dtype)
         for part, values in self._values(parts):

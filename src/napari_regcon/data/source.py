@@ -29,7 +29,7 @@ MOST_BYTES = 2**50
 MOST_CHUNK_BYTES = 2**31
 """Compressed pixels are decoded in chunks; larger ones would fill the memory."""
 
-_DASK_CHUNK_PX = 1024
+_DASK_CHUNK_PX = 512
 """Stored chunks are read in groups of up to this many rows and columns."""
 
 
