@@ -49,7 +49,7 @@ def test_accepting_a_slice_takes_it_and_the_strokes(predicted, qtbot):
     expected[strokes != 0] = strokes[strokes != 0]
     assert np.array_equal(final(predicted)[2], expected)
     assert not final(predicted)[[0, 1, 3, 4, 5]].any()
-    assert correct._undo.text() == "Undo: accept slice 2"
+    assert correct._undo.toolTip() == "Take the last step back: accept slice 2."
     assert work.final.colormap.map(1)[3] == 0
     assert np.allclose(work.final.scale, work.layer.scale)
 
@@ -179,10 +179,14 @@ def test_the_guide_goes_to_the_least_certain_place(painted, qtbot):
         )
     assert seen == [(0,), (1,), (3,), (4,), (5,)]
     assert painted.viewer.dims.current_step[0] == 4
-    y, x = painted.viewer.scene.camera.center[-2:]
+    ring = painted.viewer.layers["look here"]
+    z, y, x = ring.data[0]
+    assert z == 4
     assert 38 < y < 52
     assert 58 < x < 72
     assert "slice 4" in painted.panels.correct._hint.text()
+    stroke(painted, 1, [(4, 45, 65)])
+    qtbot.waitUntil(lambda: ring not in painted.viewer.layers, timeout=5000)
 
 
 def test_uncertainty_is_shown_on_request(painted, qtbot):
@@ -249,6 +253,12 @@ def test_an_earlier_session_can_be_discarded(painted, qtbot):
     again.panels.labels._discard.click()
     assert list(store.sessions_dir().glob("*.regcon")) == []
     assert again.panels.labels._earlier_box.isHidden()
+
+
+def test_strokes_survive_the_closing_of_the_window(painted):
+    painted.viewer.close()  # removes all layers first
+    (path,) = store.sessions_dir().glob("*.regcon")
+    assert sum(load_session(path).patches[(2,)].counts.values()) == 50
 
 
 def test_a_full_disk_is_told(painted, qtbot, monkeypatch):

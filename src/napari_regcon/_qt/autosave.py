@@ -7,7 +7,7 @@ own. When an image is opened on which an earlier session left something, it is o
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -71,7 +71,7 @@ class Autosave(QObject):
         self._classes = classes
         self._background = background
         self._paths: dict[str, Path] = {}
-        self._dirty: dict[str, ImageWork] = {}
+        self._dirty: dict[str, tuple[SessionState, Path]] = {}
         self._asked: set[str] = set()
         self._earlier: dict[str, tuple[Path, SessionState]] = {}
         self._timer = QTimer(self)
@@ -82,12 +82,17 @@ class Autosave(QObject):
         workspace.removed.connect(self._on_removed)
 
     def note(self, work: ImageWork | None = None) -> None:
-        """Save soon what changed on an image, or on the chosen one."""
+        """Save soon what an image, or the chosen one, looks like now.
+
+        An image whose label layer is gone is not noted: it may have gone with its window, and
+        what was painted on it is wanted back.
+        """
         work = work or self._workspace.current
-        if work is not None and work.source is not None:
-            self._dirty[work.image_id] = work
-            if not self._timer.isActive():  # never put off, so that it happens in time
-                self._timer.start()
+        if work is None or work.source is None or work.labels is None:
+            return
+        self._dirty[work.image_id] = (self._state(work), self.path_for(work))
+        if not self._timer.isActive():  # never put off, so that it happens in time
+            self._timer.start()
 
     def path_for(self, work: ImageWork) -> Path:
         """Return the session file of an image in this dock."""
@@ -129,38 +134,30 @@ class Autosave(QObject):
     def close(self) -> None:
         """Save what is not saved yet, at once."""
         self._timer.stop()
-        for work in self._dirty.values():
-            self._save_now(work)
-        self._dirty.clear()
+        for image_id in list(self._dirty):
+            self._save_now(image_id)
 
     def _save_all(self) -> None:
-        works, self._dirty = list(self._dirty.values()), {}
-        for work in works:
-            if self._is_worth_it(work):
-                self._background.start(
-                    _save(self._state(work), self.path_for(work)),
-                    done=self.saved.emit,
-                    failed=self._on_failed,
-                )
+        waiting, self._dirty = list(self._dirty.values()), {}
+        for state, path in waiting:
+            if _is_worth_it(state, path):
+                work = _save(state, path)
+                self._background.start(work, done=self.saved.emit, failed=self._on_failed)
 
-    def _save_now(self, work: ImageWork) -> None:
+    def _save_now(self, image_id: str) -> None:
+        state, path = self._dirty.pop(image_id)
         try:
-            if self._is_worth_it(work):
-                save_session(self._state(work), self.path_for(work))
+            if _is_worth_it(state, path):
+                save_session(state, path)
         except OSError as error:
             self._on_failed(str(error))
-
-    def _is_worth_it(self, work: ImageWork) -> bool:
-        path = self.path_for(work)
-        something = len(work.state.marks) or list(work.state.painted.items())
-        return bool(something) or path.exists() or store.final_path(path).exists()
 
     def _on_failed(self, message: str) -> None:
         self.failed.emit(f"What you painted could not be saved by itself: {message}")
 
     def _on_removed(self, work: ImageWork) -> None:
-        if self._dirty.pop(work.image_id, None) is not None:
-            self._save_now(work)
+        if work.image_id in self._dirty:
+            self._save_now(work.image_id)
         self._paths.pop(work.image_id, None)
         self._earlier.pop(work.image_id, None)
 
@@ -207,6 +204,11 @@ class Autosave(QObject):
         self.offered.emit(work, f"You worked on this image before ({when}): {painted}{also}.")
 
 
+def _is_worth_it(state: SessionState, path: Path) -> bool:
+    """Tell whether there is something to save, or something saved that has changed."""
+    return not state.is_empty or path.exists() or store.final_path(path).exists()
+
+
 def _save(state: SessionState, path: Path) -> Generator[None, None, Path]:
     yield
     save_session(state, path)
@@ -228,7 +230,7 @@ def _newest(
             modified = path.stat().st_mtime
         except (InputError, OSError):
             continue  # damaged or gone: an older one may be whole
-        empty: Any = state.is_empty and not store.final_path(path).exists()
+        empty = state.is_empty and not store.final_path(path).exists()
         if state.label_shape == shape and not empty:
             return path, state, modified
     return None

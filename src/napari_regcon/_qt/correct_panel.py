@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
 
@@ -47,8 +47,8 @@ class CorrectPanel(Section):
         super().__init__("Correct", parent)
         self._listed: list[Labels] = []
         self._accept = {kind: self._accept_button(kind, *texts) for kind, texts in _ACCEPT.items()}
-        self._undo = ActionButton("Undo", "Take the last step back.", self.undo_wanted.emit)
-        self._redo = ActionButton("Redo", "Do it again.", self.redo_wanted.emit)
+        self._undo = ActionButton("Undo", _UNDO, self.undo_wanted.emit)
+        self._redo = ActionButton("Redo", _REDO, self.redo_wanted.emit)
         self._next = ActionButton(
             "Where next?",
             "Go to the place where the model is least sure, far from your strokes (Ctrl+J).",
@@ -75,8 +75,8 @@ class CorrectPanel(Section):
             "Start from it",
             "Copy these labels into the final labels. Numbered objects become the first class.",
             self._emit_start,
+            compact=True,
         )
-        self._use.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self._learn = ActionButton(
             "Learn from this slice",
             "The final labels of this slice are right: use all of it as an example.",
@@ -100,10 +100,10 @@ class CorrectPanel(Section):
 
     def allow_history(self, undo: str, redo: str) -> None:
         """Name the steps that can be undone and redone; empty where there is none."""
+        self._undo.explain(f"Take the last step back: {undo}." if undo else _UNDO)
+        self._redo.explain(f"Do it again: {redo}." if redo else _REDO)
         self._undo.allow("" if undo else "nothing was accepted yet.")
         self._redo.allow("" if redo else "nothing was taken back.")
-        self._undo.setText(f"Undo: {undo}" if undo else "Undo")
-        self._redo.setText(f"Redo: {redo}" if redo else "Redo")
 
     def allow_guide(self, why_not: str) -> None:
         """Enable looking for the next place, or say why it is disabled."""
@@ -140,6 +140,8 @@ class CorrectPanel(Section):
             self.start_wanted.emit(self._listed[self._start.currentIndex()])
 
 
+_UNDO = "Take the last step back."
+_REDO = "Do the step that was taken back again."
 _ACCEPT = {
     "slice": (
         "Accept slice",

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+CHOICE_TEXTS = {"dimensions": {2: "2-D: each slice alone", 3: "3-D: neighbouring slices too"}}
+"""What to show for values that do not speak for themselves."""
+
+
 class ConfigForm(QWidget):
     """Edits the parameters of a configuration class.
 
@@ -82,7 +86,9 @@ def _control(parameter: Parameter) -> Any:
     """Return the magicgui control that suits a parameter."""
     options: dict[str, Any] = {"tooltip": parameter.help}
     if parameter.choices:
-        options |= {"choices": list(parameter.choices), "widget_type": "ComboBox"}
+        texts = CHOICE_TEXTS.get(parameter.name, {})
+        choices = [(texts.get(value, str(value)), value) for value in parameter.choices]
+        options |= {"choices": choices, "widget_type": "ComboBox"}
     elif not isinstance(parameter.default, bool | str):
         options |= {"min": parameter.minimum, "max": parameter.maximum}
         if isinstance(parameter.default, float):

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_regcon._qt.layers import make_ring
 from napari_regcon.session.where_next import Place, best_place, candidates, slices_away
 from napari_regcon.types import Box
 from napari_regcon.worker.protocol import EngineDied, JobDone, JobFailed, Preview, PreviewDone
 from napari_regcon.worker.shared import SharedBuffer
 
 if TYPE_CHECKING:
+    from napari.layers import Points
+
     from napari_regcon._qt.jobs import EngineLink
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
@@ -71,6 +74,7 @@ class Guide(QObject):
         self._total = 0
         self._places: list[Place] = []
         self._generation = 0
+        self._ring: Points | None = None
         self._buffers: tuple[SharedBuffer, SharedBuffer] | None = None
         link.event.connect(self._on_event)
         workspace.removed.connect(self._on_removed)
@@ -94,6 +98,13 @@ class Guide(QObject):
         self._buffers = (SharedBuffer.create(shape, np.uint8), SharedBuffer.create(shape, np.uint8))
         self._work = work
         self._ask_next()
+
+    def clear_mark(self, _work: object = None) -> None:
+        """Take the ring around the last place away."""
+        layers = self._workspace.viewer.layers
+        if self._ring is not None and self._ring in layers:
+            layers.remove(self._ring)
+        self._ring = None
 
     def close(self) -> None:
         """Stop, and give the memory back."""
@@ -143,8 +154,21 @@ class Guide(QObject):
         self.close()
         place = max(self._places, key=lambda p: p.score)
         self._workspace.look_at(work, place.prefix, place.y, place.x)
+        self._mark(work, place)
         self.ended.emit("")
         self.found.emit(place)
+
+    def _mark(self, work: ImageWork, place: Place) -> None:
+        """Put a ring around the place, until the next stroke."""
+        self.clear_mark()
+        geometry = work.state.geometry
+        index = geometry.slider_index(place.prefix, place.y, place.x)
+        self._ring = make_ring(work.layer, index, max(geometry.plane_shape) / 8)
+        layers = self._workspace.viewer.layers
+        active = layers.selection.active
+        layers.append(self._ring)
+        if active is not None:
+            layers.selection.active = active
 
     def _stop(self, reason: str) -> None:
         self.close()

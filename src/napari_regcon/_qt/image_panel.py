@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QWidget
 
 from napari_regcon._qt.layers import role_of
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, empty, row_of
@@ -52,9 +52,11 @@ class ImagePanel(Section):
         self._axes_box.hide()
         self._axes: list[QComboBox] = []
         self._change = ActionButton(
-            "Axes…", "Say what the axes mean, if they were not guessed right.", self._toggle_axes
+            "Axes…",
+            "Say what the axes mean, if they were not guessed right.",
+            self._toggle_axes,
+            compact=True,
         )
-        self._change.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self._trouble = Hint()
         about_row = row_of(self._about, self._change)
         about_row.setStretch(0, 1)
@@ -78,12 +80,13 @@ class ImagePanel(Section):
             self._about.say("" if self._combo.count() else empty)
             return
         sizes = " × ".join(str(n) for n in geometry.label_shape)
-        names = " × ".join(AXIS_NAMES[a] for a in geometry.label_axes)
+        letters = ", ".join(geometry.label_axes.lower())
         channels = ", in colour" if geometry.rgb else ""
         channels = ", with channels" if "C" in geometry.letters else channels
         pixel = " × ".join(f"{layer.scale[s]:g}" for s in geometry.order)
         unit = f"{layer.units[geometry.order[-1]]:~}"
-        self._about.say(f"{sizes} ({names}){channels}\npixel size {pixel} {unit}")
+        unit = "" if unit == "px" else f"\nA pixel is {pixel} {unit}."
+        self._about.say(f"{sizes} pixels ({letters}){channels}{unit}")
 
     def show_trouble(self, text: str) -> None:
         """Say why an image cannot be used."""

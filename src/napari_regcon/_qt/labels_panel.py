@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_regcon._qt.class_list import ClassList
 from napari_regcon._qt.parts import ActionButton, Choice, CrossButton, Hint, Section, empty, row_of
@@ -55,10 +55,13 @@ class LabelsPanel(Section):
         self._layer = Choice("The label layer you paint on.", self)
         self._layer.activated.connect(lambda i: self.layer_chosen.emit(self._listed[i]))
         self._new = ActionButton(
-            "New", "Make an empty label layer for this image.", self.new_layer_wanted.emit
+            "New",
+            "Make an empty label layer for this image.",
+            self.new_layer_wanted.emit,
+            compact=True,
         )
-        self._new.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.classes = ClassList(self)
+        self._how = Hint("Click a class, then paint a few strokes of it on the image.")
         self._add = ActionButton(
             "Add class", "Add something else to tell apart.", self.add_wanted.emit
         )
@@ -99,7 +102,9 @@ class LabelsPanel(Section):
         self._earlier_box.hide()
         layer_row = row_of(self._layer, self._new)
         layer_row.setStretch(0, 1)
-        self.fill(self._earlier_box, layer_row, self.classes, row_of(self._add, self._remove))
+        self.fill(
+            self._earlier_box, layer_row, self.classes, self._how, row_of(self._add, self._remove)
+        )
         self.fill(row_of(self._slice, self._box), self._marks_box, self._trouble)
         self.expand(animate=False)
 
@@ -115,6 +120,7 @@ class LabelsPanel(Section):
     def show_classes(self, table: ClassTable, counts: Mapping[int, int], picked: int) -> None:
         """Show the classes."""
         self.classes.show_classes(table, counts, picked)
+        self._how.setVisible(not counts)
         why = ""
         if len(table) <= 2:
             why = "at least two classes are needed. Rename one instead."

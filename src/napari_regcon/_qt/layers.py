@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_regcon.session.geometry import Geometry, guess_axes
@@ -121,6 +121,26 @@ def make_map(image: Image, geometry: Geometry, data: np.ndarray) -> Image:
         blending="additive",
         opacity=0.6,
         **placement(image, geometry),
+    )
+
+
+def make_ring(image: Image, index: tuple[int, ...], size_px: float) -> Points:
+    """Make a layer with a ring around a pixel of an image."""
+    return Points(
+        [index],
+        name="look here",
+        metadata={METADATA_KEY: {"role": "ring", "image": str(image.unique_id)}},
+        size=size_px,
+        face_color="transparent",
+        border_color="#ffe34d",
+        border_width=0.06,
+        scale=image.scale,
+        translate=image.translate,
+        rotate=image.rotate,
+        shear=image.shear,
+        affine=image.affine,
+        units=image.units,
+        axis_labels=image.axis_labels,
     )
 
 

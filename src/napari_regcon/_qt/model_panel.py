@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QStackedWidget, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_regcon._qt.forms import ConfigForm
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
@@ -60,14 +60,14 @@ class ModelPanel(Section):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Model", parent)
         self._method = Choice("How the image is segmented.", self)
-        self._forms = QStackedWidget(self)
+        self._forms: list[ConfigForm] = []
         for name, config in METHODS.items():
             text, help_text = METHOD_TEXTS.get(name, (name, config.__doc__ or ""))
             self._method.addItem(text, name)
             self._method.setItemData(self._method.count() - 1, help_text, 3)  # tooltip role
             form = ConfigForm(config, self)
             form.changed.connect(self._emit)
-            self._forms.addWidget(form)
+            self._forms.append(form)
         self._method.currentIndexChanged.connect(self._on_method)
         self._about = Hint()
         self._weights = Choice("Trained weights that the network uses.", self)
@@ -97,7 +97,7 @@ class ModelPanel(Section):
             "needed.",
             self.clear_cache_wanted.emit,
         )
-        self.fill(self._method, self._about, self._weights_box, self._forms, device_form)
+        self.fill(self._method, self._about, self._weights_box, *self._forms, device_form)
         self.fill(self._device_hint, self._cache_hint, self._clear)
         self._here: dict[str, str] = {}
         self._on_method(0)
@@ -155,18 +155,16 @@ class ModelPanel(Section):
 
     @property
     def _form(self) -> ConfigForm:
-        form = self._forms.currentWidget()
-        assert isinstance(form, ConfigForm)  # noqa: S101 - only forms are ever added
-        return form
+        index: int = self._method.currentIndex()
+        return self._forms[index]
 
     @property
     def _needs_weights(self) -> bool:
         return self.method != "pixel-head"
 
     def _on_method(self, index: int) -> None:
-        self._forms.setCurrentIndex(index)
-        for i in range(self._forms.count()):  # a stack is as high as its highest page otherwise
-            self._forms.widget(i).setVisible(i == index)
+        for i, form in enumerate(self._forms):
+            form.setVisible(i == index)
         self.summarise(str(self._method.currentText()))
         self._about.say(METHOD_TEXTS.get(self.method, ("", ""))[1])
         self._weights_box.setVisible(self._needs_weights)

@@ -116,16 +116,31 @@ class ActionButton(QPushButton):
         What it does.
     action : callable
         Called without arguments when it is clicked.
+    compact : bool
+        Just as wide as its text. Otherwise buttons side by side are equally wide, and never
+        make the dock wider.
     """
 
     def __init__(
-        self, text: str, tooltip: str, action: Callable[[], object], parent: QWidget | None = None
+        self,
+        text: str,
+        tooltip: str,
+        action: Callable[[], object],
+        parent: QWidget | None = None,
+        *,
+        compact: bool = False,
     ) -> None:
         super().__init__(text, parent)
         self._tooltip = tooltip
         self.setToolTip(tooltip)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        width = QSizePolicy.Policy.Fixed if compact else QSizePolicy.Policy.Ignored
+        self.setSizePolicy(width, QSizePolicy.Policy.Fixed)
         self.clicked.connect(action)
+
+    def explain(self, tooltip: str) -> None:
+        """Say something else about what it does."""
+        self._tooltip = tooltip
+        self.setToolTip(tooltip)
 
     def allow(self, why_not: str = "") -> None:
         """Enable it, or disable it and say why."""

@@ -38,7 +38,10 @@ class SegmentPanel(Section):
         self._live.setToolTip("Segment the visible slice anew after every stroke (Ctrl+L).")
         self._live.toggled.connect(self.live_toggled)
         self._toggle = ActionButton(
-            "Show / hide", "Show or hide the prediction (Ctrl+H).", self.toggle_wanted.emit
+            "Show / hide",
+            "Show or hide the prediction (Ctrl+H).",
+            self.toggle_wanted.emit,
+            compact=True,
         )
         self._slice = ActionButton(
             "This slice", "Segment the visible slice now.", self.slice_wanted.emit

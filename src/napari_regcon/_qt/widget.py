@@ -81,7 +81,7 @@ class RegconWidget(QWidget):
     def _lay_out(self) -> None:
         inner = QWidget(self)
         column = QVBoxLayout(inner)
-        column.setContentsMargins(6, 4, 6, 6)
+        column.setContentsMargins(6, 4, 10, 6)
         column.setSpacing(4)
         for section in self.panels.in_order():
             column.addWidget(section)
@@ -95,7 +95,7 @@ class RegconWidget(QWidget):
         outer.setContentsMargins(8, 8, 4, 4)
         outer.addWidget(self.state_line)
         outer.addWidget(area, 1)
-        self.setMinimumWidth(330)
+        self.setMinimumWidth(340)
 
     def _connect_core(self) -> None:
         core, presenter, status = self.core, self.presenter, self.status
@@ -125,6 +125,7 @@ class RegconWidget(QWidget):
         core.guide.ended.connect(lambda _reason: status.end("guide"))
         core.guide.ended.connect(self.panels.correct.say)
         core.guide.found.connect(lambda place: self.panels.correct.say(place.reason()))
+        core.labelling.painted.connect(core.guide.clear_mark)
         core.autosave.offered.connect(presenter.offer_earlier)
         core.autosave.failed.connect(partial(status.fail, "autosave"))
         core.live.busy.connect(presenter.show_preview_state)

@@ -185,16 +185,17 @@ class Workspace(QObject):
         return seen if seen.size else plane
 
     def look_at(self, work: ImageWork, prefix: tuple[int, ...], y: int, x: int) -> None:
-        """Move sliders and camera to a pixel, leaving the zoom as it is."""
+        """Move the sliders, and where needed the camera, to show a pixel."""
         index = work.state.geometry.slider_index(prefix, y, x)
         world = work.layer.data_to_world(index)
         offset = self.viewer.dims.ndim - work.layer.ndim
         for slider in work.state.geometry.order[:-2]:
             self.viewer.dims.set_point(slider + offset, world[slider])
-        # napari 0.9 has moved the camera.
-        camera = getattr(self.viewer, "scene", self.viewer).camera
-        shown = [axis - offset for axis in self.viewer.dims.displayed]
-        where = [float(world[axis]) for axis in shown]
+        seen = self.visible_box(work)
+        if all(a <= i < b for i, a, b in zip((y, x), seen.start, seen.stop, strict=True)):
+            return
+        camera = getattr(self.viewer, "scene", self.viewer).camera  # napari 0.9 has moved it
+        where = [float(world[axis - offset]) for axis in self.viewer.dims.displayed]
         camera.center = (*tuple(camera.center)[: 3 - len(where)], *where)
 
     def close(self) -> None:

@@ -1,0 +1,148 @@
+"""Make the pictures of the docs: ``make screenshots``.
+
+Opens napari with the sample volume, paints strokes as a person would, and takes a picture at
+each step. Everything shown is what the plugin really does; nothing is drawn afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import napari
+import numpy as np
+from napari.layers import Layer
+from qtpy.QtWidgets import QApplication
+
+from napari_regcon._qt.widget import RegconWidget
+from napari_regcon.data.phantom import CLASSES
+from napari_regcon.data.samples import phantom_em
+from napari_regcon.data.strokes import draw_stroke
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_regcon._qt.workspace import ImageWork
+
+IMAGES = Path(__file__).parent / "images"
+SLICE = 12
+STROKES_PER_CLASS = 5
+
+
+class Story:
+    """A viewer with the dock, and the steps a user takes in it."""
+
+    def __init__(self) -> None:
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.window.resize(1440, 900)
+        (image, options, kind), (self.truth, _, _) = phantom_em()
+        self.viewer.add_layer(Layer.create(image, options, kind))
+        self.viewer.dims.set_current_step(0, SLICE)
+        self.dock = RegconWidget(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, name="Regcon", area="right")
+        self.wait(lambda: self.work.source is not None)
+        self.rng = np.random.default_rng(4)
+
+    @property
+    def work(self) -> ImageWork:
+        """The image that is worked on."""
+        return self.dock.core.workspace.current
+
+    def wait(self, condition: Callable[[], object], timeout_s: float = 300.0) -> None:
+        """Let the window work until something holds."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            QApplication.processEvents()
+            if time.monotonic() > end:
+                raise TimeoutError("the window did not get there")
+
+    def picture(self, name: str) -> None:
+        """Take a picture of the whole window."""
+        self.settle()
+        path = IMAGES / f"{name}.png"
+        self.viewer.screenshot(path, canvas_only=False, flash=False)
+        print(path)
+
+    def settle(self) -> None:
+        """Let everything be drawn."""
+        for _ in range(30):
+            QApplication.processEvents()
+
+    def name_classes(self) -> None:
+        """Give the classes the names of what is in the sample."""
+        classes = self.dock.core.classes
+        classes.rename(2, CLASSES[1])
+        for name in CLASSES[2:]:
+            added = classes.add()
+            classes.rename(added.value, name)
+
+    def paint(self, value: int, n_strokes: int) -> None:
+        """Paint strokes of a class on the visible slice."""
+        z = self.viewer.dims.current_step[0]
+        layer = self.work.labels or self.dock.core.labelling.new_layer()
+        self.dock.core.labelling.pick_class(value)
+        for _ in range(n_strokes):
+            stroke = draw_stroke(self.truth[z] == value, self.rng, length_px=40, width_px=4)
+            y, x = np.nonzero(stroke)
+            layer.data_setitem((np.full_like(y, z), y, x), value)
+
+    def wait_for_preview(self) -> None:
+        """Wait until everything painted is on screen."""
+        live = self.dock.core.live
+        shown: list[object] = []
+        live.shown.connect(shown.append)
+        live.request_once()
+        self.wait(lambda: shown)
+        live.shown.disconnect(shown.append)
+
+    def tell(self) -> None:
+        """Take all pictures."""
+        panels = self.dock.panels
+        self.picture("dock-start")
+        self.name_classes()
+        for value in range(1, len(CLASSES) + 1):
+            self.paint(value, STROKES_PER_CLASS)
+        self.wait_for_preview()
+        self.dock.core.labelling.pick_class(3)
+        self.picture("dock")
+
+        panels.model.expand()
+        panels.labels.collapse()
+        self.picture("dock-model")
+        panels.model.collapse()
+        panels.labels.expand()
+
+        volume = self.dock.core.volume
+        volume.start()
+        self.wait(lambda: volume.progress and volume.progress.done > volume.progress.total // 3)
+        self.picture("dock-volume")
+        self.wait(lambda: not volume.running)
+
+        panels.image.collapse()
+        panels.correct.expand()
+        self.dock.core.correction.accept_slice()
+        self.wait(lambda: not self.dock.core.correction.busy)
+        self.dock.core.guide.start()
+        self.wait(lambda: not self.dock.core.guide.running)
+        self.wait_for_preview()
+        self.picture("dock-correct")
+
+
+def main() -> int:
+    """Take the pictures and end everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_REGCON_SESSIONS_DIR"] = folder  # none of the user's own
+        story = Story()
+        try:
+            story.tell()
+        finally:
+            story.viewer.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
