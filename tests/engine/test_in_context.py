@@ -1,8 +1,6 @@
 """Segmenting in context: from complete slices to probabilities."""
 
-import importlib.util
-from pathlib import Path
-
+import in_context_task as task
 import numpy as np
 import pytest
 import torch
@@ -20,12 +18,6 @@ from napari_regcon.engine.segmenter import run
 from napari_regcon.errors import InputError, WeightsError
 from napari_regcon.nn.universeg import EncodedSupport, UniverSeg
 from napari_regcon.types import Box, Volume
-
-_spec = importlib.util.spec_from_file_location(
-    "in_context_task", Path(__file__).with_name("in_context_task.py")
-)
-task = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(task)
 
 RAW = Normalization((0.0,), (255.0,))
 SMALL = {"tile_px": 64, "downscale": 1, "support_size": 3}
@@ -233,7 +225,8 @@ def test_less_memory_gives_the_same_result(segmenter, phantom):
     results = [predictor(image[1])]
     while predictor.reduce_memory():
         results.append(predictor(image[1]))
-    assert len(results) == 3  # four examples at a time, two, one
+    assert len(results) == 4  # four examples at a time, two, one, and nothing kept
+    assert not predictor._runner._encoded
     for result in results[1:]:
         np.testing.assert_allclose(result, results[0], atol=1e-5)
     assert not predictor.reduce_memory()

@@ -1,11 +1,9 @@
 """UniverSeg against its formulas, and its factorised form against the plain one."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+import universeg_transcription as transcription
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
@@ -14,12 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_regcon.errors import InputError, WeightsError
 from napari_regcon.nn.cross_block import CrossBlock, two_convolutions
 from napari_regcon.nn.universeg import UniverSeg, load_universeg
-
-_spec = importlib.util.spec_from_file_location(
-    "universeg_transcription", Path(__file__).with_name("universeg_transcription.py")
-)
-transcription = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(transcription)
 
 
 def network(width=64, seed=0):

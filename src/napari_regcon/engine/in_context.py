@@ -90,7 +90,8 @@ class NetworkRunner:
     def reduce_memory(self, n_examples: int) -> bool:
         """Work on half as many support examples at a time, and keep half as much.
 
-        At the end also keep the features between two blocks outside the device.
+        At the end keep nothing, and features between two blocks outside the device. False if
+        that was done already.
 
         Parameters
         ----------
@@ -104,7 +105,7 @@ class NetworkRunner:
         if chunk > 1:
             self._chunk = chunk // 2
             return True
-        if is_cpu or self._offload:
+        if self._offload:
             return False
         self._offload = True
         self._room = 0

@@ -146,7 +146,7 @@ class UniverSeg(nn.Module):
 
         The mean over all examples enters the query in every block, so support features are kept
         from block to block. What is worked on at a time takes memory in proportion to the chunk
-        (a few times s x C x H x W numbers); what is kept, to all S examples, but at half the
+        (about 2 x s x C x H x W numbers); what is kept, to all S examples, but at half the
         resolution (about S x C x H x W / 3 numbers for each query).
 
         Parameters
