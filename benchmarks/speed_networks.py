@@ -59,7 +59,7 @@ def features(options: argparse.Namespace) -> list[Row]:
     grey = plane.astype(np.float32) / 255
 
     def ours() -> None:
-        FeatureStore(device.torch_device).get(bank, view, box)
+        FeatureStore().get(view, box, bank, device.torch_device)
 
     own, other = in_turn([ours, lambda: skimage_features(grey)], repeats=options.repeats)
     n_other = skimage_features(grey[:64, :64]).shape[-1]

@@ -205,7 +205,7 @@ def test_finished_slices_are_sampled_so_that_fitting_stays_quick(monkeypatch):
     monkeypatch.setattr(
         pixel_head,
         "fit_classifier",
-        lambda x, y, *rest: seen.append(np.bincount(y)) or fit(x, y, *rest),
+        lambda x, y, *rest, seed: seen.append(np.bincount(y)) or fit(x, y, *rest, seed=seed),
     )
     result = PixelHead(PixelHeadConfig(**SMALL)).fit(support)(image)
     assert (seen[0] < 300).all()

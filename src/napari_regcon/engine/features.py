@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_regcon.data.support import SupportExample
     from napari_regcon.data.views import ImageView
 
 SMALLEST_PART_PX = 32 * 32
@@ -171,6 +172,8 @@ class FeatureStore:
         self.capacity_bytes = capacity_bytes
         self.dtype = dtype
         self.usage_bytes = 0
+        self.gathered: weakref.WeakKeyDictionary[SupportExample, Any] = weakref.WeakKeyDictionary()
+        """Features of painted pixels, as long as the example they belong to is there."""
         self._part_px: int | None = None
         self._tiles: OrderedDict[tuple[Any, ...], tuple[weakref.ref[Any], Tensor]] = OrderedDict()
 
@@ -212,10 +215,14 @@ class FeatureStore:
             if array() is None or array() is data:
                 del self._tiles[key]
                 self.usage_bytes -= features.nbytes
+        for example in list(self.gathered):
+            if example.volume.data is data:
+                del self.gathered[example]
 
     def clear(self) -> None:
         """Drop everything."""
         self._tiles.clear()
+        self.gathered.clear()
         self.usage_bytes = 0
 
     def reduce_memory(self, tile_px: int) -> bool:

@@ -145,6 +145,33 @@ class FeatureSource:
             values = self.tile(view, tile).flatten(1).index_select(1, index)
             yield rows, values.T.float().cpu().numpy()
 
+    def painted(
+        self, example: SupportExample, seed: int
+    ) -> Generator[None, None, tuple[np.ndarray, np.ndarray]]:
+        """Gather the features of painted pixels of an example, yielding after every tile.
+
+        They are kept as long as the example, so that a new stroke on one slice does not ask for
+        the features of all the others again, which may no longer be in the store.
+
+        Returns
+        -------
+        numpy.ndarray, numpy.ndarray
+            float32 ``(n, n_features)``, and their ``(n,)`` class indices.
+        """
+        key = (self.extractor.fingerprint, seed)
+        known = self.store.gathered.get(example)
+        if known is None or known[0] != key:
+            n_spatial = self.extractor.spatial_ndim
+            where, labels = _painted_pixels(example, n_spatial, np.random.default_rng(seed))
+            n_features = self.extractor.n_features(example.volume.n_channels)
+            values = np.empty((len(labels), n_features), np.float32)
+            for rows, part in self.at(example.view(n_spatial), where):
+                values[rows] = part
+                yield
+            known = (key, values, labels)
+            self.store.gathered[example] = known
+        return known[1], known[2]
+
     def reduce_memory(self) -> bool:
         """Work in smaller parts; False if that cannot be."""
         return self.store.reduce_memory(int(np.prod(self.tile_shape)))
@@ -194,16 +221,20 @@ class PixelHead(Segmenter):
         support.require_classes()
         self._check(support)
         source = FeatureSource(self._extractor(support), self.store, self.device)
-        n_spatial = source.extractor.spatial_ndim
         rng = np.random.default_rng(self.config.seed)
-        features, labels = [], []
-        for example, where, values in _chosen_pixels(support, n_spatial, rng):
-            for rows, part in source.at(example.view(n_spatial), where):
-                features.append(part)
-                labels.append(values[rows])
-                yield
+        features: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        for example in support.examples:
+            found, values = yield from source.painted(example, self.config.seed)
+            features.append(found)
+            labels.append(values)
+        kept = _evenly(np.concatenate(labels), rng)
         classifier = fit_classifier(
-            np.concatenate(features), np.concatenate(labels), len(support.classes), self.device
+            np.concatenate(features)[kept],
+            np.concatenate(labels)[kept],
+            len(support.classes),
+            self.device,
+            seed=self.config.seed,
         )
         yield
         return PixelPredictor(support.classes, classifier, source, support.examples[0])
@@ -243,24 +274,21 @@ def _aspect(volume: Volume, spatial_ndim: int) -> tuple[float, ...]:
     return tuple(s / scale[-1] for s in scale)
 
 
-def _chosen_pixels(
-    support: SupportSet, n_spatial: int, rng: np.random.Generator
-) -> Iterator[tuple[SupportExample, np.ndarray, np.ndarray]]:
-    """Choose painted pixels, at most so many of a class, evenly over all that was painted.
-
-    Yields
-    ------
-    SupportExample, numpy.ndarray, numpy.ndarray
-        ``(n, n_spatial)`` coordinates in the example's view, and ``(n,)`` class indices.
-    """
-    counts = support.painted_counts()
+def _evenly(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Choose rows so that no class has many more than ``MAX_PIXELS_PER_CLASS``."""
+    counts = np.bincount(labels)
     chance = np.minimum(1.0, MAX_PIXELS_PER_CLASS / np.maximum(counts, 1))
-    for example in support.examples:
-        inside = np.argwhere(example.labels)
-        values = example.labels[inside[:, 0], inside[:, 1]].astype(np.int64) - 1
-        kept = rng.random(len(values)) < chance[values]
-        where = np.empty((kept.sum(), n_spatial), dtype=np.int64)
-        where[:, -2:] = inside[kept]
-        where[:, :-2] = 0
-        where += example.box.start[len(example.box.start) - n_spatial :]
-        yield example, where, values[kept]
+    return np.nonzero(rng.random(len(labels)) < chance[labels])[0]
+
+
+def _painted_pixels(
+    example: SupportExample, n_spatial: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose painted pixels of an example: ``(n, n_spatial)`` places in its view, and classes."""
+    inside = np.argwhere(example.labels)
+    labels = example.labels[inside[:, 0], inside[:, 1]].astype(np.int64) - 1
+    kept = _evenly(labels, rng)
+    where = np.zeros((len(kept), n_spatial), dtype=np.int64)
+    where[:, -2:] = inside[kept]
+    where += np.asarray(example.box.start[len(example.box.start) - n_spatial :])
+    return where, labels[kept]
