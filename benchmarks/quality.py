@@ -26,6 +26,7 @@ from benchmarks.protocols import (
     strokes_protocol,
 )
 from benchmarks.store import Store
+from benchmarks.unet import UNetFromScratch
 from napari_regcon.data.corpus import corpus_folders
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ BUDGETS = {"strokes": (6, 10, 20, 50), "slices": (1, 2, 4, 8, 16)}
 FAST_BUDGETS = {"strokes": (6, 20), "slices": (1, 4)}
 FAST_CROP_PX = 384
 FAST_TEST_PLANES = 3
+FAST_UNET_STEPS = 40
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = set(options.methods or ()) - set(methods)
     if unknown:
         sys.exit(f"Unknown or unavailable methods {sorted(unknown)}; there are {sorted(methods)}.")
+    if options.fast:
+        methods["unet-scratch"] = lambda: UNetFromScratch(FAST_UNET_STEPS)
     chosen = {name: methods[name] for name in options.methods or methods}
     folders = _folders(options.data, options.dataset)
     store = Store(options.out.with_suffix(".partial.jsonl"), code_version())
