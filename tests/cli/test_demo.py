@@ -116,6 +116,7 @@ def test_open_without_napari_is_refused_before_any_work(tmp_path, monkeypatch):
     assert not (tmp_path / "demo" / "image.tif").exists()
 
 
+@pytest.mark.gui  # asks whether napari is installed
 @pytest.mark.parametrize("status", [0, 3])
 def test_open_starts_napari_in_its_own_process(tmp_path, brightness, monkeypatch, status):
     started = []
