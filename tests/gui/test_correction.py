@@ -26,6 +26,8 @@ def predicted(painted):
     labels[:] = 1
     labels[:, 5:20, 5:20] = 2
     labels[1:4, 30:60, 40:70] = 2
+    work.state.predictions.preview_done((2,), 1)
+    painted.presenter.results_changed()
     return painted
 
 
@@ -214,6 +216,8 @@ def test_work_is_saved_by_itself_and_brought_back(painted, qtbot):
     assert [c.name for c in state.classes] == ["background", "vesicle"]
     _layer, labels = painted.core.results.prediction_of(painted.core.workspace.current)
     labels[:] = 2
+    painted.core.workspace.current.state.predictions.preview_done((2,), 1)
+    painted.presenter.results_changed()
     press(painted, qtbot, painted.panels.correct._accept["volume"])
     painted.core.locking.toggle_slice()
     strokes = painted.core.workspace.current.labels.data.copy()

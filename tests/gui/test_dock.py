@@ -117,7 +117,7 @@ def test_keys_toggle_live_mode_and_prediction(painted, qtbot):
     qtbot.keyClick(canvas, Qt.Key.Key_L, control)
     assert painted.core.live.enabled
     layer, _ = painted.core.results.prediction_of(painted.core.workspace.current)
-    qtbot.keyClick(canvas, Qt.Key.Key_H, control)
+    qtbot.keyClick(canvas, Qt.Key.Key_D, control)
     assert not layer.visible
     n_before = len(painted.client.of(Preview))
     qtbot.keyClick(canvas, Qt.Key.Key_Return, control)

@@ -158,7 +158,7 @@ def test_deleting_the_image_stops_its_work(volume, qtbot):
 
 def test_deleting_the_prediction_makes_a_new_one(volume, qtbot):
     block(volume, 0, 2, 1)
-    qtbot.waitUntil(lambda: volume.core.workspace.current.prediction is not None, timeout=5000)
+    qtbot.waitUntil(lambda: values(volume) == [1, 1, 0, 0, 0, 0], timeout=5000)
     volume.viewer.layers.remove(volume.core.workspace.current.prediction)
     block(volume, 2, 6, 2)
     done(volume, qtbot)

@@ -46,3 +46,10 @@ def test_time_and_depth_and_single_images():
     assert flat.missing() == []
     assert list(planes_of(Box((0, 0), (4, 4)))) == [()]
     assert list(planes_of(Box((1, 2, 0, 0), (2, 4, 4, 4)))) == [(1, 2), (1, 3)]
+
+
+def test_a_book_knows_whether_anything_was_predicted():
+    book = PredictionBook((6, 10, 10))
+    assert book.is_empty
+    book.preview_done((2,), 1)
+    assert not book.is_empty

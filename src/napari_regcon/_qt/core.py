@@ -90,6 +90,7 @@ class DockCore(QObject):
             changed.connect(self.autosave.note)
         for happened in (self.classes.changed, self.locking.changed, self.correction.changed):
             happened.connect(self.autosave.note)
+        self.labelling.layer_changed.connect(self._prepare)
         self.labelling.painted.connect(self.live.request)
         self.marking.marked.connect(self.live.request)
         self.classes.changed.connect(self.live.request)
@@ -112,6 +113,12 @@ class DockCore(QObject):
         self.marking.marked.emit(work)
         self.locking.changed.emit()
         return state
+
+    def _prepare(self) -> None:
+        """Make the prediction layer now: adding a layer takes napari longer than a frame."""
+        work = self.workspace.current
+        if work is not None and work.labels is not None:
+            self.results.prediction_of(work)
 
     def learn_from_slice(self) -> None:
         """Make the final labels of the visible slice a complete example for the model."""

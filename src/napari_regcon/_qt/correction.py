@@ -140,7 +140,7 @@ class Correction(QObject):
         self._step_through(forward=True)
 
     def _accept(self, work: ImageWork, scope: Callable[[LazyArray], Scope]) -> None:
-        if work.prediction is None:
+        if work.prediction is None or work.state.predictions.is_empty:
             self.failed.emit("There is no prediction to accept yet.")
             return
         try:

@@ -101,6 +101,8 @@ class Hint(QLabel):
 
     def say(self, text: str) -> None:
         """Show a text, or nothing."""
+        if text == self.text() and self.isHidden() == (not text):
+            return
         self.setText(text)
         self.setVisible(bool(text))
 
@@ -132,6 +134,7 @@ class ActionButton(QPushButton):
     ) -> None:
         super().__init__(text, parent)
         self._tooltip = tooltip
+        self._why_not = ""
         self.setToolTip(tooltip)
         width = QSizePolicy.Policy.Fixed if compact else QSizePolicy.Policy.Ignored
         self.setSizePolicy(width, QSizePolicy.Policy.Fixed)
@@ -140,10 +143,14 @@ class ActionButton(QPushButton):
     def explain(self, tooltip: str) -> None:
         """Say something else about what it does."""
         self._tooltip = tooltip
+        self._why_not = ""
         self.setToolTip(tooltip)
 
     def allow(self, why_not: str = "") -> None:
         """Enable it, or disable it and say why."""
+        if why_not == self._why_not and self.isEnabled() == (not why_not):
+            return
+        self._why_not = why_not
         self.setEnabled(not why_not)
         self.setToolTip(f"{self._tooltip}\nNot now: {why_not}" if why_not else self._tooltip)
 
@@ -206,7 +213,7 @@ class StateLine(QWidget):
         row.addWidget(self._dot, 0, Qt.AlignmentFlag.AlignTop)
         row.addWidget(self._text, 1)
         row.addWidget(self._cross, 0, Qt.AlignmentFlag.AlignTop)
-        self.kind = "off"
+        self.kind = ""
         self.show_state("off", "")
 
     @property
@@ -226,6 +233,8 @@ class StateLine(QWidget):
         tooltip : str, optional
             More about it.
         """
+        if (kind, text) == (self.kind, self.text):
+            return
         self.kind = kind
         self._dot.setPixmap(disc(self.KINDS[kind], 14))
         self._text.setText(text)

@@ -118,7 +118,7 @@ class Presenter(QObject):
         why_no_volume = self._core.live.missing_labels(work)
         if volume.running:
             why_no_volume = "a volume is being segmented."
-        panel.allow(why, why_no_volume, has_prediction=work.prediction is not None)
+        panel.allow(why, why_no_volume, has_prediction=not work.state.predictions.is_empty)
         panel.say(why)
 
     def update_volume(self) -> None:
@@ -153,7 +153,7 @@ class Presenter(QObject):
             panel.show_starts([])
             return
         busy = "the step before is still under way." if core.correction.busy else ""
-        panel.allow_accept(busy or ("" if work.prediction is not None else _NO_PREDICTION))
+        panel.allow_accept(busy or (_NO_PREDICTION if work.state.predictions.is_empty else ""))
         panel.allow_guide(core.live.missing_labels(work))
         panel.allow_final("" if work.final is not None else "there are no final labels yet.")
         history = work.state.history

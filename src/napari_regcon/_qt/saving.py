@@ -68,9 +68,10 @@ class Saving(QObject):
         work = self._workspace.current
         if work is None:
             return []
-        return [
-            (role, text) for role, text in ROLE_TEXTS.items() if getattr(work, role) is not None
-        ]
+        there = [role for role in ROLE_TEXTS if getattr(work, role) is not None]
+        if work.state.predictions.is_empty:
+            there = [role for role in there if role != "prediction"]
+        return [(role, ROLE_TEXTS[role]) for role in there]
 
     def save(self, role: str, path: str) -> None:
         """Save the layer of a role; the user has agreed to replace what is there."""

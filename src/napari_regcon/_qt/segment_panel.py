@@ -39,7 +39,7 @@ class SegmentPanel(Section):
         self._live.toggled.connect(self.live_toggled)
         self._toggle = ActionButton(
             "Show / hide",
-            "Show or hide the prediction (Ctrl+H).",
+            "Show or hide the prediction (Ctrl+D).",
             self.toggle_wanted.emit,
             compact=True,
         )
@@ -86,17 +86,17 @@ class SegmentPanel(Section):
         self._hint.say(text)
 
     def show_running(self, progress: Progress | None, *, cancelling: bool) -> None:
-        """Show that whole-volume work is under way."""
-        self._bar.show()
-        self._cancel.show()
-        self._resume.hide()
+        """Show that whole-volume work is under way, and how far it is."""
+        if self._bar.isHidden():
+            self._bar.setRange(0, 0)
+            self._bar.setFormat("starting…")
+            self._bar.show()
+            self._cancel.show()
+            self._resume.hide()
         self._cancel.allow("it is stopping." if cancelling else "")
         if cancelling:
             self._bar.setFormat("stopping…")
-        elif progress is None or not progress.total:
-            self._bar.setRange(0, 0)
-            self._bar.setFormat("starting…")
-        else:
+        elif progress is not None and progress.total:
             self._bar.setRange(0, progress.total)
             self._bar.setValue(progress.done)
             left = progress.remaining_s

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CLASS_KEYS = tuple(f"Control-{n}" for n in range(1, 10))
 KEYS = {
     "toggle_live": "Control-L",
-    "toggle_prediction": "Control-H",
+    "toggle_prediction": "Control-D",
     "segment_slice": "Control-Enter",
     "accept_slice": "Control-Shift-Enter",
     "accept_object": "Control-Shift-A",

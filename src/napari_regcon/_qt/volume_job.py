@@ -39,6 +39,10 @@ SLICE_S = 0.008
 """How long one break of the event loop is used for copying planes."""
 
 
+TELL_MS = 250
+"""Progress is told at most this often."""
+
+
 class VolumeJob(QObject):
     """One whole-volume job at a time.
 
@@ -96,6 +100,10 @@ class VolumeJob(QObject):
         self._queue: deque[tuple[tuple[int, ...], Box]] = deque()
         self._ended = False
         self._error = ""
+        self._telling = QTimer(self)
+        self._telling.setSingleShot(True)
+        self._telling.setInterval(TELL_MS)
+        self._telling.timeout.connect(self.changed)
         self._copying = QTimer(self)
         self._copying.setInterval(0)
         self._copying.timeout.connect(self._copy_some)
@@ -143,6 +151,7 @@ class VolumeJob(QObject):
     def close(self) -> None:
         """Give the memory back."""
         self._copying.stop()
+        self._telling.stop()
         self._queue.clear()
         if self._buffer is not None:
             self._buffer.close()
@@ -168,8 +177,7 @@ class VolumeJob(QObject):
                 self._queue.extend((prefix, event.box) for prefix in planes_of(event.box))
                 self._copying.start()
             case JobProgress() if event.generation == self._generation:
-                self.progress = event.progress
-                self.changed.emit()
+                self._note_progress(event.progress)
             case JobNote() if event.generation == self._generation:
                 self.noted.emit(event.note.text)
             case JobDone() if event.generation == self._generation:
@@ -178,6 +186,14 @@ class VolumeJob(QObject):
                 self._stop(event.message)
             case EngineDied() if self._generation in event.pending:
                 self._stop(event.message)
+
+    def _note_progress(self, progress: Progress) -> None:
+        """Tell of progress a few times a second: every repaint of a window costs a frame."""
+        is_first, self.progress = self.progress is None, progress
+        if is_first:
+            self.changed.emit()
+        elif not self._telling.isActive():
+            self._telling.start()
 
     def _copy_some(self) -> None:
         end = time.perf_counter() + SLICE_S

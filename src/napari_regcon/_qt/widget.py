@@ -129,6 +129,7 @@ class RegconWidget(QWidget):
         core.autosave.offered.connect(presenter.offer_earlier)
         core.autosave.failed.connect(partial(status.fail, "autosave"))
         core.live.busy.connect(presenter.show_preview_state)
+        core.live.shown.connect(presenter.results_changed)
         core.live.failed.connect(partial(status.fail, "preview"))
         core.volume.changed.connect(presenter.update_volume)
         core.volume.noted.connect(self.panels.segment.say)

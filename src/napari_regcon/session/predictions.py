@@ -45,6 +45,11 @@ class PredictionBook:
         """Note that a preview of this generation is on a plane."""
         self._newest[prefix] = max(generation, self._newest.get(prefix, 0))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was predicted yet."""
+        return not self._newest and not self._done
+
     def may_write(self, prefix: Prefix, generation: int) -> bool:
         """Tell whether an answer of a generation is not older than what is on a plane."""
         return generation >= self._newest.get(prefix, 0)

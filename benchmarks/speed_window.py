@@ -1,0 +1,194 @@
+"""How quickly the window answers: stroke to mask, the longest gap of the event loop, memory.
+
+Run on a virtual screen: ``xvfb-run -a -s "-screen 0 1600x1000x24" python -m
+benchmarks.speed_window``. Everything runs as for a user: a napari window, the dock, the real
+engine process. Figures are printed as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+import psutil
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_regcon._qt.widget import RegconWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+BEAT_MS = 2
+
+
+class Heart:
+    """Notes how much later than asked for the event loop comes round."""
+
+    def __init__(self) -> None:
+        self.gaps_s: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(BEAT_MS)
+        self._timer.timeout.connect(self._beat)
+        self._timer.start()
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        self.gaps_s.append(max(0.0, now - self._last - BEAT_MS / 1000))
+        self._last = now
+
+    def take(self) -> list[float]:
+        """Return the gaps since the last call."""
+        gaps, self.gaps_s = self.gaps_s, []
+        self._last = time.perf_counter()
+        return gaps
+
+    def stop(self) -> None:
+        """Stop beating."""
+        self._timer.stop()
+
+
+class Bench:
+    """A window with a noisy volume in it.
+
+    Parameters
+    ----------
+    side_px, depth : int
+        Size of the slices, and their number.
+    """
+
+    def __init__(self, side_px: int, depth: int) -> None:
+        rng = np.random.default_rng(0)
+        self.side = side_px
+        coarse = rng.integers(60, 200, (depth, side_px // 64, side_px // 64))
+        image = coarse.repeat(64, axis=1).repeat(64, axis=2) + rng.normal(
+            0, 15, (1, side_px, side_px)
+        )
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.window.resize(1400, 900)
+        self.viewer.add_image(np.clip(image, 0, 255).astype(np.uint8), name="bench")
+        self.dock = RegconWidget(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, area="right")
+        self.viewer.dims.set_current_step(0, depth // 2)
+        self.wait(lambda: self.dock.core.workspace.current.source is not None)
+        self.layer = self.dock.core.labelling.new_layer()
+        self.layer.brush_size = 5
+        self.rng = rng
+
+    def wait(self, condition: Callable[[], object], timeout_s: float = 600.0) -> None:
+        """Let the window work until something holds."""
+        end = time.monotonic() + timeout_s
+        wait_for_more = QEventLoop.ProcessEventsFlag.WaitForMoreEvents
+        while not condition():
+            QApplication.processEvents(wait_for_more, 50)
+            if time.monotonic() > end:
+                raise TimeoutError
+
+    def stroke(self, value: int) -> None:
+        """Paint a stroke of 60 px on the visible slice."""
+        z = self.viewer.dims.current_step[0]
+        y, x = self.rng.integers(10, self.side - 80, 2)
+        rows, columns = np.mgrid[y : y + 4, x : x + 60].reshape(2, -1)
+        self.layer.data_setitem((np.full_like(rows, z), rows, columns), value)
+
+    def draw(self, n: int) -> None:
+        """Let napari draw the layers anew, for comparison."""
+        for _ in range(n):
+            self.layer.refresh()
+            for _ in range(10):
+                QApplication.processEvents()
+
+    def stroke_to_mask(self, n: int) -> list[float]:
+        """Return the seconds from each stroke to the whole visible slice being new."""
+        taken = []
+        for index in range(n):
+            done: list[Any] = []
+            self.dock.core.live.shown.connect(done.append)
+            begin = time.perf_counter()
+            self.stroke(1 + index % 2)
+            self.wait(lambda done=done: done)
+            taken.append(time.perf_counter() - begin)
+            self.dock.core.live.shown.disconnect(done.append)
+        return taken
+
+    def volume(self, *, cancel: bool) -> float:
+        """Segment the volume, or begin to and cancel; return the seconds."""
+        volume = self.dock.core.volume
+        begin = time.perf_counter()
+        volume.start()
+        if cancel:
+            self.wait(lambda: volume.progress is not None)
+            begin = time.perf_counter()
+            volume.cancel()
+        self.wait(lambda: not volume.running)
+        return time.perf_counter() - begin
+
+    def memory_mb(self) -> tuple[float, float]:
+        """Return the memory of window and engine."""
+        own = psutil.Process()
+        pid = self.dock.core.link._client.pid  # noqa: SLF001
+        engine = psutil.Process(pid).memory_info().rss if pid else 0
+        return own.memory_info().rss / 2**20, engine / 2**20
+
+
+def _row(values: list[float]) -> dict[str, float]:
+    ms = np.array(values) * 1000
+    return {
+        "n": len(ms),
+        "median_ms": round(float(np.median(ms)), 1),
+        "p95_ms": round(float(np.percentile(ms, 95)), 1),
+        "max_ms": round(float(ms.max()), 1),
+    }
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=1024, help="pixels of a slice's side")
+    parser.add_argument("--depth", type=int, default=16, help="slices")
+    parser.add_argument("--strokes", type=int, default=40)
+    parser.add_argument("--growth", type=int, default=0, help="strokes and a tenth as many volumes")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_REGCON_SESSIONS_DIR"] = folder
+        bench = Bench(options.side, options.depth)
+        bench.stroke(2)
+        (first,) = bench.stroke_to_mask(1)
+        heart = Heart()
+        found: dict[str, Any] = {"first_preview_s": round(first, 2)}
+        heart.take()
+        bench.draw(options.strokes)
+        found["gap_drawing_alone"] = _row(heart.take())
+        found["stroke_to_mask"] = _row(bench.stroke_to_mask(options.strokes))
+        found["gap_preview"] = _row(heart.take())
+        found["volume_s"] = round(bench.volume(cancel=False), 2)
+        found["gap_volume"] = _row(heart.take())
+        found["cancel_s"] = round(bench.volume(cancel=True), 3)
+        heart.take()
+        bench.dock.core.correction.accept_volume()
+        bench.wait(lambda: not bench.dock.core.correction.busy)
+        found["gap_accept"] = _row(heart.take())
+        heart.stop()
+        if options.growth:
+            found["memory_before_mb"] = bench.memory_mb()
+            bench.stroke_to_mask(options.growth)
+            cancels = [bench.volume(cancel=True) for _ in range(options.growth // 10)]
+            found["cancel"] = _row(cancels)
+            found["memory_after_mb"] = bench.memory_mb()
+        bench.viewer.close()
+    print(json.dumps(found, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
