@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_regcon._qt.jobs import Client
+    from napari_regcon.session.files import SessionState
     from napari_regcon.worker.protocol import EngineEvent
 
 WEIGHT_FILES = "Weights (*.safetensors *.pt *.pth);;All files (*)"
@@ -58,14 +59,16 @@ class RegconWidget(QWidget):
     ) -> None:
         super().__init__()
         preferences = load_preferences()
-        self.viewer = napari_viewer
-        self.core = DockCore(napari_viewer, preferences, make_client)
-        self.panels = Panels.make(napari_viewer.layers, self)
+        # napari hands plugins a proxy that wraps every layer anew at each access, so that no
+        # layer is ever the same as itself.
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.core = DockCore(self.viewer, preferences, make_client)
+        self.panels = Panels.make(self.viewer.layers, self)
         self.state_line = StateLine(self)
         self.status = Status(self.state_line, self)
         self.presenter = Presenter(self.core, self.panels, self.status, self)
         self.shop = WeightsShop(self.core.background, self._confirm, self)
-        self.shortcuts = Shortcuts(napari_viewer)
+        self.shortcuts = Shortcuts(self.viewer)
         self._lay_out()
         self._connect_core()
         self._connect_panels()
@@ -176,6 +179,8 @@ class RegconWidget(QWidget):
         labels.bring_back_wanted.connect(self._bring_back)
         labels.discard_wanted.connect(self._discard)
         panels.export.save_wanted.connect(self._save)
+        panels.export.save_session_wanted.connect(self._save_session)
+        panels.export.open_session_wanted.connect(self._open_session)
         core.on_close(panels.image.close_panel)
 
     def _connect_correct(self) -> None:
@@ -244,7 +249,22 @@ class RegconWidget(QWidget):
         state = self.core.bring_back()
         self.panels.labels.offer("")
         if state is not None:
-            self.panels.model.choose(state.method, state.parameters, state.weights, state.device)
+            self._choose_model(state)
+
+    def _choose_model(self, state: SessionState) -> None:
+        self.panels.model.choose(state.method, state.parameters, state.weights, state.device)
+
+    def _save_session(self, path: str) -> None:
+        say = self.panels.export.show_result
+        self.core.autosave.save_as(Path(path), lambda saved: say(f"Saved {saved}"))
+
+    def _open_session(self, path: str) -> None:
+        def opened(state: SessionState) -> None:
+            self.core.restore(state)
+            self._choose_model(state)
+            self.panels.export.show_result(f"Opened {path}")
+
+        self.core.autosave.open_file(Path(path), opened)
 
     def _discard(self) -> None:
         work = self.core.workspace.current
