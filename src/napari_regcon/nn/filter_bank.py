@@ -35,7 +35,7 @@ NOISE_FLOOR = 0.01
 """Gradient (in normalised intensity) below which structure-tensor roots flatten out."""
 
 
-def geometric_sigmas(sigma_min_px: float, sigma_max_px: float, ratio: float = 2.2) -> list[float]:
+def geometric_sigmas(sigma_min_px: float, sigma_max_px: float, ratio: float = 1.7) -> list[float]:
     """Return scales from finest to widest, evenly spaced on a logarithmic axis.
 
     Parameters
