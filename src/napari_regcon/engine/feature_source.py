@@ -1,0 +1,135 @@
+"""Feature tiles of one extractor on one device, on the grid that fit and prediction share.
+
+Because both ask for the same tiles, the first fit fills the store for the predictions after
+it, and the other way round. Knows nothing of classes or classifiers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_regcon.data.tiling import TileGrid
+from napari_regcon.types import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from napari_regcon.data.support import SupportExample
+    from napari_regcon.data.views import ImageView
+    from napari_regcon.engine.features import FeatureExtractor, FeatureStore
+
+TILE_SHAPES = {2: (256, 256), 3: (16, 128, 128)}
+"""Tiles of planes and stacks; larger ones share more of their halo, smaller ones show sooner."""
+
+MAX_PIXELS_PER_CLASS = 4000
+"""Painted pixels used of each class, so that a fit stays quick however much is painted."""
+
+
+class FeatureSource:
+    """Feature tiles of one extractor on one device, on the grid that fit and prediction share.
+
+    Parameters
+    ----------
+    extractor : FeatureExtractor
+        What is computed.
+    store : FeatureStore
+        Where it is kept.
+    device : torch.device
+        Where it is computed.
+    """
+
+    def __init__(
+        self, extractor: FeatureExtractor, store: FeatureStore, device: torch.device
+    ) -> None:
+        self.extractor = extractor
+        self.store = store
+        self.device = device
+        self.tile_shape = TILE_SHAPES[extractor.spatial_ndim]
+
+    def tile(self, view: ImageView, tile: Box) -> torch.Tensor:
+        """Return the features ``(n_features, *tile.shape)`` of a tile."""
+        return self.store.get(view, tile, self.extractor, self.device)
+
+    def at(self, view: ImageView, where: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Gather features at some pixels, tile by tile.
+
+        Parameters
+        ----------
+        view : ImageView
+            Plane or stack.
+        where : numpy.ndarray
+            ``(n, spatial_ndim)`` pixel coordinates in the view.
+
+        Yields
+        ------
+        numpy.ndarray, numpy.ndarray
+            Which rows of ``where`` lie in a tile, and their float32 ``(n, n_features)``.
+        """
+        if not len(where):
+            return
+        around = Box(tuple(where.min(0).tolist()), tuple((where.max(0) + 1).tolist()))
+        overlap = (0,) * len(self.tile_shape)
+        for tile in TileGrid(view.shape, self.tile_shape, overlap).touching(around):
+            inside = ((where >= tile.start) & (where < tile.stop)).all(1)
+            rows = np.nonzero(inside)[0]
+            if not len(rows):
+                continue
+            flat = np.ravel_multi_index(tuple((where[rows] - tile.start).T), tile.shape)
+            index = torch.from_numpy(flat).to(self.device)
+            values = self.tile(view, tile).flatten(1).index_select(1, index)
+            yield rows, values.T.float().cpu().numpy()
+
+    def painted(
+        self, example: SupportExample, seed: int
+    ) -> Generator[None, None, tuple[np.ndarray, np.ndarray]]:
+        """Gather the features of painted pixels of an example, yielding after every tile.
+
+        They are kept as long as the example, so that a new stroke on one slice does not ask for
+        the features of all the others again, which may no longer be in the store.
+
+        Returns
+        -------
+        numpy.ndarray, numpy.ndarray
+            float32 ``(n, n_features)``, and their ``(n,)`` class indices.
+        """
+        key = (self.extractor.fingerprint, seed)
+        known = self.store.gathered.get(example)
+        if known is None or known[0] != key:
+            n_spatial = self.extractor.spatial_ndim
+            where, labels = _painted_pixels(example, n_spatial, np.random.default_rng(seed))
+            n_features = self.extractor.n_features(example.volume.n_channels)
+            values = np.empty((len(labels), n_features), np.float32)
+            for rows, part in self.at(example.view(n_spatial), where):
+                values[rows] = part
+                yield
+            known = (key, values, labels)
+            self.store.gathered[example] = known
+        return known[1], known[2]
+
+    def reduce_memory(self) -> bool:
+        """Work in smaller parts; False if that cannot be."""
+        return self.store.reduce_memory(math.prod(self.tile_shape))
+
+
+def evenly(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Choose rows so that no class has many more than ``MAX_PIXELS_PER_CLASS``."""
+    counts = np.bincount(labels)
+    chance = np.minimum(1.0, MAX_PIXELS_PER_CLASS / np.maximum(counts, 1))
+    return np.nonzero(rng.random(len(labels)) < chance[labels])[0]
+
+
+def _painted_pixels(
+    example: SupportExample, n_spatial: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose painted pixels of an example: ``(n, n_spatial)`` places in its view, and classes."""
+    inside = np.argwhere(example.labels)
+    labels = example.labels[inside[:, 0], inside[:, 1]].astype(np.int64) - 1
+    kept = evenly(labels, rng)
+    where = np.zeros((len(kept), n_spatial), dtype=np.int64)
+    where[:, -2:] = inside[kept]
+    where += np.asarray(example.box.start[len(example.box.start) - n_spatial :])
+    return where, labels[kept]
