@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from napari.utils._proxies import PublicOnlyProxy
 
 from napari_regcon._qt.widget import RegconWidget
 from napari_regcon.worker.protocol import EngineReady, Preview, SegmentVolume
@@ -81,8 +80,7 @@ def dock(make_napari_viewer, qtbot):
             clients.append(FakeClient(on_event))
             return clients[-1]
 
-        given = PublicOnlyProxy(viewer)  # as napari gives it to plugins
-        widget = RegconWidget(given) if real else RegconWidget(given, make_client=client)
+        widget = RegconWidget(viewer) if real else RegconWidget(viewer, make_client=client)
         viewer.window.add_dock_widget(widget, name="Regcon", area="right")
         if not real:
             widget.client = clients[0]

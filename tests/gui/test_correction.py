@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog
 
 from napari_regcon._qt.widget import RegconWidget
 from napari_regcon.session import store
@@ -258,25 +257,6 @@ def test_an_earlier_session_can_be_discarded(painted, qtbot):
     again.panels.labels._discard.click()
     assert list(store.sessions_dir().glob("*.regcon")) == []
     assert again.panels.labels._earlier_box.isHidden()
-
-
-def test_a_session_is_saved_and_opened_by_hand(painted, dock, qtbot, monkeypatch, tmp_path):
-    path = tmp_path / "mine"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    painted.panels.export._save_session.click()
-    hint = painted.panels.export._hint
-    qtbot.waitUntil(lambda: "mine.regcon" in hint.text(), timeout=5000)
-    layer = painted.core.workspace.current.labels
-    before = layer.data.copy()
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (f"{path}.regcon", ""))
-    painted.panels.export._open_session.click()
-    qtbot.waitUntil(lambda: "Opened" in hint.text(), timeout=5000)
-    assert painted.core.workspace.current.labels is not layer
-    assert np.array_equal(painted.core.workspace.current.labels.data, before)
-    painted.viewer.add_image(np.zeros((3, 20, 20)), name="another")
-    painted.panels.image._combo.activated.emit(1)
-    painted.panels.export._open_session.click()
-    qtbot.waitUntil(lambda: "saved for an image of shape" in painted.state_line.text, timeout=5000)
 
 
 def test_strokes_survive_the_closing_of_the_window(painted):

@@ -18,7 +18,7 @@ from napari_regcon.session.files import SessionState, load_session, save_session
 from napari_regcon.worker.protocol import Configure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
     from pathlib import Path
 
     from napari_regcon._qt.background import Background
@@ -125,20 +125,6 @@ class Autosave(QObject):
         fits = data.shape == work.state.geometry.layer_shape and data.dtype == np.uint8
         return state, data if fits else None
 
-    def save_as(self, path: Path, done: Callable[[Path], None]) -> None:
-        """Write a session file of the chosen image where the user wants it."""
-        work = self._workspace.current
-        if work is not None:
-            steps = _write(self._state(work), path)
-            self._background.start(steps, done=done, failed=self.failed.emit)
-
-    def open_file(self, path: Path, done: Callable[[SessionState], None]) -> None:
-        """Read a session file and check that it fits the chosen image."""
-        work = self._workspace.current
-        if work is not None:
-            steps = _read(path, work.state.geometry.label_shape)
-            self._background.start(steps, done=done, failed=self.failed.emit)
-
     def discard_earlier(self, work: ImageWork) -> None:
         """Remove the earlier session of an image."""
         found = self._earlier.pop(work.image_id, None)
@@ -229,24 +215,6 @@ def _save(state: SessionState, path: Path) -> Generator[None, None, Path]:
     yield
     store.remove_old(state.fingerprint, path)
     return path
-
-
-def _write(state: SessionState, path: Path) -> Generator[None, None, Path]:
-    yield
-    save_session(state, path)
-    return path
-
-
-def _read(path: Path, shape: tuple[int, ...]) -> Generator[None, None, SessionState]:
-    yield
-    state = load_session(path)
-    if state.label_shape != shape:
-        raise InputError(
-            f"The session was saved for an image of shape {state.label_shape}, and this one has "
-            f"{shape}.",
-            next_step=f"Choose the image it belongs to ({state.image_name!r}).",
-        )
-    return state
 
 
 def _newest(

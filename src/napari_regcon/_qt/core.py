@@ -100,24 +100,9 @@ class DockCore(QObject):
         """Go on with the earlier session of the chosen image; None if there is none."""
         work = self.workspace.current
         found = self.autosave.take_earlier(work) if work is not None else None
-        if found is None:
+        if work is None or found is None:
             return None
-        self.restore(*found)
-        return found[0]
-
-    def restore(self, state: SessionState, final: np.ndarray | None = None) -> None:
-        """Bring the chosen image into the state of a session.
-
-        Parameters
-        ----------
-        state : SessionState
-            Must have the label shape of the image.
-        final : numpy.ndarray, optional
-            Its final labels, in the shape of the layer.
-        """
-        work = self.workspace.current
-        if work is None:
-            return
+        state, final = found
         self.classes.restore(state.classes)
         self.labelling.new_layer(state.patches)
         work.state.marks.replace_all(state.marks)
@@ -127,6 +112,7 @@ class DockCore(QObject):
             self.finals.make(work, final)
         self.marking.marked.emit(work)
         self.locking.changed.emit()
+        return state
 
     def _prepare(self) -> None:
         """Make the prediction layer now: adding a layer takes napari longer than a frame."""

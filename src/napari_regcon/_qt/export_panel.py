@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
+from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SESSIONS = "Sessions (*.regcon)"
 FILTERS = "OME-TIFF (*.ome.tif);;TIFF (*.tif);;OME-Zarr (*.zarr)"
 
 
@@ -23,13 +22,9 @@ class ExportPanel(Section):
     ----------
     save_wanted : Signal
         str, str: role of the layer, and path.
-    save_session_wanted, open_session_wanted : Signal
-        str: path of a session file.
     """
 
     save_wanted = Signal(str, str)
-    save_session_wanted = Signal(str)
-    open_session_wanted = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Export", parent)
@@ -39,19 +34,9 @@ class ExportPanel(Section):
             "Save as TIFF or OME-Zarr, with the pixel size and units of the image.",
             self._ask,
         )
-        self._save_session = ActionButton(
-            "Save session…",
-            "Save classes, strokes, marks and settings in one small file, to go on later or "
-            "elsewhere.",
-            self._ask_session,
-        )
-        self._open_session = ActionButton(
-            "Open session…", "Go on with a session that was saved.", self._ask_open
-        )
         self._hint = Hint()
         self._name = "labels"
-        self.fill(self._what, self._save, row_of(self._save_session, self._open_session))
-        self.fill(self._hint)
+        self.fill(self._what, self._save, self._hint)
 
     def show_choices(self, choices: Sequence[tuple[str, str]], image_name: str) -> None:
         """List what can be saved.
@@ -87,22 +72,6 @@ class ExportPanel(Section):
         path, kind = QFileDialog.getSaveFileName(self, "Save labels", proposal, FILTERS)
         if path:
             self.save_wanted.emit(role, with_ending(path, kind))
-
-    def allow_session(self, why_not: str) -> None:
-        """Enable session files, or say why they are disabled."""
-        self._save_session.allow(why_not)
-        self._open_session.allow(why_not)
-
-    def _ask_session(self) -> None:
-        proposal = f"{self._name}.regcon"
-        path, _ = QFileDialog.getSaveFileName(self, "Save session", proposal, SESSIONS)
-        if path:
-            self.save_session_wanted.emit(path if path.endswith(".regcon") else f"{path}.regcon")
-
-    def _ask_open(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open session", "", SESSIONS)
-        if path:
-            self.open_session_wanted.emit(path)
 
 
 def with_ending(path: str, kind: str) -> str:

@@ -166,7 +166,6 @@ class Presenter(QObject):
     def update_export(self) -> None:
         """Show what can be saved."""
         work = self._core.workspace.current
-        self._panels.export.allow_session(_NO_IMAGE if work is None else "")
         name = work.state.name if work is not None else "image"
         self._panels.export.show_choices(self._core.saving.choices(), name)
 

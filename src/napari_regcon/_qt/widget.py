@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import napari
 
     from napari_regcon._qt.jobs import Client
-    from napari_regcon.session.files import SessionState
     from napari_regcon.worker.protocol import EngineEvent
 
 WEIGHT_FILES = "Weights (*.safetensors *.pt *.pth);;All files (*)"
@@ -179,8 +178,6 @@ class RegconWidget(QWidget):
         labels.bring_back_wanted.connect(self._bring_back)
         labels.discard_wanted.connect(self._discard)
         panels.export.save_wanted.connect(self._save)
-        panels.export.save_session_wanted.connect(self._save_session)
-        panels.export.open_session_wanted.connect(self._open_session)
         core.on_close(panels.image.close_panel)
 
     def _connect_correct(self) -> None:
@@ -249,22 +246,7 @@ class RegconWidget(QWidget):
         state = self.core.bring_back()
         self.panels.labels.offer("")
         if state is not None:
-            self._choose_model(state)
-
-    def _choose_model(self, state: SessionState) -> None:
-        self.panels.model.choose(state.method, state.parameters, state.weights, state.device)
-
-    def _save_session(self, path: str) -> None:
-        say = self.panels.export.show_result
-        self.core.autosave.save_as(Path(path), lambda saved: say(f"Saved {saved}"))
-
-    def _open_session(self, path: str) -> None:
-        def opened(state: SessionState) -> None:
-            self.core.restore(state)
-            self._choose_model(state)
-            self.panels.export.show_result(f"Opened {path}")
-
-        self.core.autosave.open_file(Path(path), opened)
+            self.panels.model.choose(state.method, state.parameters, state.weights, state.device)
 
     def _discard(self) -> None:
         work = self.core.workspace.current
