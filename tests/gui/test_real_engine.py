@@ -72,17 +72,17 @@ def test_the_whole_volume_is_segmented(live, qtbot):
 
 
 def test_cancel_keeps_what_is_done_and_resume_goes_on(dock, qtbot):
-    widget = dock(two_tone((40, 256, 256)), real=True)
+    widget = dock(two_tone((64, 512, 512)), real=True)
     stroke(widget, 2, [(3, 20, x) for x in range(10, 40)])
-    stroke(widget, 1, [(3, 20, x) for x in range(180, 210)])
+    stroke(widget, 1, [(3, 20, x) for x in range(380, 410)])
     widget.core.volume.start()
     book = widget.core.workspace.current.state.predictions
-    qtbot.waitUntil(lambda: 0 < len(book.missing()) < 40, timeout=START_MS)
+    qtbot.waitUntil(lambda: 0 < len(book.missing()) < 64, timeout=START_MS)
     with qtbot.waitSignal(widget.core.volume.finished, timeout=10_000):
         widget.panels.segment._cancel.click()
-    assert 0 < len(book.missing()) < 40
+    assert 0 < len(book.missing()) < 64
     assert "Missing" in widget.panels.segment._hint.text()
-    done = [z for z in range(40) if (z,) not in book.missing()]
+    done = [z for z in range(64) if (z,) not in book.missing()]
     assert all(prediction(widget)[z].all() for z in done)
     with qtbot.waitSignal(widget.core.volume.finished, timeout=60_000):
         widget.panels.segment._resume.click()
@@ -105,9 +105,9 @@ def test_a_killed_engine_is_told_in_words_and_the_next_stroke_works(live, qtbot)
 
 
 def test_closing_the_window_in_the_middle_ends_the_process(dock, qtbot):
-    widget = dock(two_tone((40, 256, 256)), real=True)
+    widget = dock(two_tone((64, 512, 512)), real=True)
     stroke(widget, 2, [(3, 20, x) for x in range(10, 40)])
-    stroke(widget, 1, [(3, 20, x) for x in range(180, 210)])
+    stroke(widget, 1, [(3, 20, x) for x in range(380, 410)])
     widget.core.volume.start()
     qtbot.waitUntil(lambda: widget.core.volume.progress is not None, timeout=START_MS)
     pid = engine_pid(widget)
