@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_regcon.engine.registry import load_segmenter
     from napari_regcon.engine.volume import segment_volume
     from napari_regcon.errors import RegconError
+    from napari_regcon.session.files import load_session
+    from napari_regcon.session.replay import fit_session
     from napari_regcon.types import Box, Volume
 
 __all__ = [
@@ -29,7 +31,9 @@ __all__ = [
     "RegconError",
     "SupportSet",
     "Volume",
+    "fit_session",
     "load_segmenter",
+    "load_session",
     "make_phantom",
     "open_volume",
     "segment_volume",
@@ -41,7 +45,9 @@ _HOMES = {
     "RegconError": "errors",
     "SupportSet": "data.support",
     "Volume": "types",
+    "fit_session": "session.replay",
     "load_segmenter": "engine.registry",
+    "load_session": "session.files",
     "make_phantom": "data.phantom",
     "open_volume": "data.volumes",
     "segment_volume": "engine.volume",

@@ -113,6 +113,13 @@ class PixelHeadConfig:
         "2: each slice on its own (thick sections). 3: neighbouring slices too (isotropic voxels).",
         choices=(2, 3),
     )
+    features: str = param(
+        "filters",
+        "Features",
+        "filters: edges and textures at several scales, no weights needed. network: what a "
+        "pre-trained network sees. both: side by side.",
+        choices=("filters", "network", "both"),
+    )
     sigma_min_px: float = param(
         0.7,
         "Finest detail (px)",
@@ -140,6 +147,11 @@ class PixelHeadConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+
+    @property
+    def default_weights(self) -> str | None:
+        """Name of the weights that are taken where none are chosen; None where none are needed."""
+        return None if self.features == "filters" else "regcon-em"
 
 
 @dataclass(frozen=True)
@@ -180,6 +192,11 @@ class InContextConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+
+    @property
+    def default_weights(self) -> str:
+        """Name of the weights that are taken where none are chosen."""
+        return "universeg-v1"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.views import ImageView
+from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.features import (
     ConcatExtractor,
     FeatureExtractor,
-    FeatureStore,
     FilterBankExtractor,
 )
 from napari_regcon.types import Box, Volume
@@ -158,6 +158,30 @@ def test_joined_extractors_see_what_they_see_alone(a, b, colour):
     torch.testing.assert_close(found, torch.cat(alone))
     assert "local mean" in joined.name
     assert joined.fingerprint != ConcatExtractor(parts[::-1]).fingerprint
+
+
+def test_a_tile_can_be_left_between_its_scales_and_comes_out_the_same(stack):
+    view = view_of(np.random.default_rng(3).integers(0, 255, (2, 64, 64), dtype=np.uint8))
+    joined = ConcatExtractor([FilterBankExtractor([0.7, 1.5, 3.0]), LocalMean()])
+    store, other = FeatureStore(), FeatureStore()
+    work = store.get_in_steps(view, TILE, joined, CPU)
+    for _ in range(4):  # three scales, and the other extractor
+        next(work)
+        other.get(view_of(stack), TILE, LocalMean(), CPU)
+    assert not store.has(view, TILE, joined, CPU)
+    with pytest.raises(StopIteration) as stop:
+        next(work)
+    assert torch.equal(stop.value.value, FeatureStore().get(view, TILE, joined, CPU))
+    assert store.has(view, TILE, joined, CPU)
+
+
+def test_a_tile_that_is_given_up_leaves_nothing_half(stack):
+    bank, store, view = FilterBankExtractor([0.7, 1.5]), FeatureStore(), view_of(stack)
+    work = store.get_in_steps(view, TILE, bank, CPU)
+    next(work)
+    work.close()
+    assert store.usage_bytes == 0
+    assert torch.equal(store.get(view, TILE, bank, CPU), FeatureStore().get(view, TILE, bank, CPU))
 
 
 def test_extractors_for_planes_and_stacks_cannot_be_joined():

@@ -15,9 +15,10 @@ from napari_regcon.engine import in_context
 from napari_regcon.engine.in_context import InContext
 from napari_regcon.engine.registry import load_segmenter
 from napari_regcon.engine.segmenter import run
+from napari_regcon.engine.volume import segment_volume
 from napari_regcon.errors import InputError, WeightsError
 from napari_regcon.nn.universeg import EncodedSupport, UniverSeg
-from napari_regcon.types import Box, Volume
+from napari_regcon.types import Box, Note, Volume
 
 RAW = Normalization((0.0,), (255.0,))
 SMALL = {"tile_px": 64, "downscale": 1, "support_size": 3}
@@ -282,13 +283,20 @@ def test_strokes_alone_are_refused(segmenter):
         segmenter().fit(support)
 
 
-def test_strokes_beside_complete_slices_are_counted(segmenter):
+def test_strokes_beside_complete_slices_are_told(segmenter):
     image, truth = stack()
     support = support_of(image, truth)
+    assert segmenter().fit(support).notes == ()
     labels = np.zeros(truth.shape, np.uint8)
     labels[1, 50, 20:60] = 2
     support.add(Volume(image, "ZYX"), labels)
-    assert segmenter().fit(support).n_left_out == 1
+    (note,) = segmenter().fit(support).notes
+    assert note.startswith("1 painted slice with strokes only is not used")
+    predictor = segmenter().fit(support)
+    out = np.zeros(truth.shape, np.uint8)
+    events = segment_volume(Volume(image, "ZYX"), predictor, out)
+    assert next(events) == Note(note)
+    events.close()
 
 
 def test_an_image_of_another_kind_is_refused(segmenter, phantom):

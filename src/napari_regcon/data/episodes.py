@@ -9,12 +9,11 @@ seeded by the caller. This module does not know what is trained.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
-from skimage.segmentation import felzenszwalb, find_boundaries
 
 from napari_regcon.data.crops import (
     coordinates_between,
@@ -25,9 +24,10 @@ from napari_regcon.data.crops import (
     recolour,
     sample_crop,
 )
+from napari_regcon.data.tasks import random_task, superpixel_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ class SourcePlane:
     instances : bool
         Whether a label value is one object rather than a class.
     group : str
-        Planes of one group show the same classes in the same way.
+        Planes of one group show the same classes in the same way. What stands before the first
+        slash names the family of the group.
     """
 
     image: np.ndarray
@@ -138,10 +139,13 @@ class EpisodeSource:
         All planes; a group is drawn first, then a plane of it, so small data sets count.
     config : EpisodeConfig
         How to draw.
+    shares : mapping of str to float
+        How often a family of groups is drawn, relative to the others; 1 where not given.
     """
 
     planes: Sequence[SourcePlane]
     config: EpisodeConfig = field(default_factory=EpisodeConfig)
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def _groups(self) -> list[list[SourcePlane]]:
@@ -150,10 +154,20 @@ class EpisodeSource:
             groups.setdefault(plane.group, []).append(plane)
         return list(groups.values())
 
+    @cached_property
+    def _chances(self) -> np.ndarray:
+        families = [planes[0].group.partition("/")[0] for planes in self._groups]
+        chances = [self.shares.get(name, 1.0) / families.count(name) for name in families]
+        return np.cumsum(chances) / sum(chances)
+
+    def _draw_group(self, rng: np.random.Generator) -> list[SourcePlane]:
+        index = int(np.searchsorted(self._chances, rng.random(), side="right"))
+        return self._groups[min(index, len(self._groups) - 1)]
+
     def episode(self, rng: np.random.Generator) -> Episode:
         """Draw one episode; tries until every class can be painted."""
         while True:
-            group = self._groups[rng.integers(len(self._groups))]
+            group = self._draw_group(rng)
             labelled = [(p, p.labels) for p in group if p.labels is not None]
             zoom = float(np.exp(rng.uniform(*np.log(self.config.zoom))))
             if labelled and rng.random() >= self.config.pseudo_share:
@@ -165,7 +179,7 @@ class EpisodeSource:
 
     def view_pair(self, rng: np.random.Generator) -> ViewPair:
         """Draw two views that overlap, with different scale, turn and intensity."""
-        group = self._groups[rng.integers(len(self._groups))]
+        group = self._draw_group(rng)
         plane = group[rng.integers(len(group))]
         zoom = float(np.exp(rng.uniform(*np.log(self.config.zoom))))
         centre = draw_centre(plane.image.shape, self.config.crop_px * zoom, rng)
@@ -186,7 +200,7 @@ class EpisodeSource:
         zoom: float,
         rng: np.random.Generator,
     ) -> Episode | None:
-        task = _random_task(planes[0][0], rng)
+        task = random_task(planes[0][0].values, rng, instances=planes[0][0].instances)
         images, labels = [], []
         for _ in range(2):
             plane, truth = planes[rng.integers(len(planes))]
@@ -205,64 +219,7 @@ class EpisodeSource:
         for _ in range(2):
             centre = draw_centre(plane.image.shape, size * zoom, rng)
             images.append(sample_crop(plane.image, centre, draw_matrix(zoom, rng), size, 1))
-        labels = _superpixel_task(images, rng)
-        return None if labels is None else _finish(images, labels, rng)
-
-
-def _random_task(
-    plane: SourcePlane, rng: np.random.Generator
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Draw a rule that turns labels into classes 0 to n - 1."""
-    if plane.instances:
-        return partial(_objects_or_edges, kind=int(rng.integers(3)), width=int(rng.integers(1, 4)))
-    groups = min(len(plane.values), int(rng.integers(2, 5)))
-    table = np.zeros(int(plane.values.max()) + 1, np.int64)
-    table[plane.values] = rng.permutation(np.arange(len(plane.values)) % groups)
-    return lambda labels: table[np.minimum(labels, len(table) - 1)]
-
-
-def _objects_or_edges(labels: np.ndarray, *, kind: int, width: int) -> np.ndarray:
-    """Turn instances into objects (0), their edges (1), or edges apart from objects (2)."""
-    if kind == 0:
-        return (labels > 0).astype(np.int64)
-    edge = np.asarray(find_boundaries(labels, mode="thick"))
-    if width > 1:
-        edge = np.asarray(ndimage.binary_dilation(edge, iterations=width - 1))
-    if kind == 1:
-        return edge.astype(np.int64)
-    return np.where(edge, 2, labels > 0).astype(np.int64)
-
-
-def _superpixel_task(images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray] | None:
-    """Group the superpixels of both crops by a random direction in their look."""
-    segments, looks = [], []
-    scale = float(np.exp(rng.uniform(np.log(20), np.log(300))))
-    for image in images:
-        segment = felzenszwalb(image, scale=scale, sigma=0.8, min_size=int(rng.integers(20, 120)))
-        index = np.arange(segment.max() + 1)
-        smooth = ndimage.gaussian_filter(image, 1)
-        edges = ndimage.gaussian_gradient_magnitude(image, 1)
-        area = np.bincount(segment.ravel(), minlength=len(index))
-        look = [
-            ndimage.mean(image, segment, index),
-            ndimage.standard_deviation(smooth, segment, index),
-            ndimage.mean(edges, segment, index),
-            np.log(area),
-        ]
-        segments.append(segment)
-        looks.append(np.stack(look, 1))
-    together = np.concatenate(looks)
-    together = (together - together.mean(0)) / (together.std(0) + 1e-6)
-    score = together @ (rng.normal(size=4) * np.array([2.0, 1.0, 1.0, 0.7]))
-    groups = int(rng.integers(2, 4))
-    areas = np.concatenate([np.bincount(s.ravel()) for s in segments])
-    order = np.argsort(score)
-    share = np.cumsum(areas[order]) / areas.sum()
-    cuts = np.sort(rng.uniform(0.1, 0.9, groups - 1))
-    group = np.empty(len(order), np.int64)
-    group[order] = np.searchsorted(cuts, share)
-    first = len(looks[0])
-    return [group[:first][segments[0]], group[first:][segments[1]]]
+        return _finish(images, superpixel_task(images, rng), rng)
 
 
 def _finish(

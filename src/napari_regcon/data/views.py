@@ -7,6 +7,7 @@ its halo has the same shape everywhere. A view does not know what is computed fr
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -99,12 +100,7 @@ class ImageView:
         numpy.ndarray
             float32, ``(C, *spatial)`` with C = 1 for grey images, about [0, 1].
         """
-        wanted = box.grow(halo) if halo else box
-        indices = [
-            _mirrored(a, b, n)
-            for a, b, n in zip(wanted.start, wanted.stop, self.shape, strict=True)
-        ]
-        inner = Box(tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices))
+        indices, inner = self._needed(box, halo)
         raw = self._raw(inner)
         values = self.normalization(raw, channels_last=self.volume.has_channels)
         values = np.moveaxis(values, -1, 0) if self.volume.has_channels else values[None]
@@ -112,6 +108,34 @@ class ImageView:
             if len(index) != values.shape[axis]:
                 values = np.take(values, index - start, axis=axis)
         return np.ascontiguousarray(values, dtype=np.float32)
+
+    def fingerprint(self, box: Box, halo: tuple[int, ...] | None = None) -> str:
+        """Return a hash of all that :meth:`read` gives for a box, and of where it lies.
+
+        It follows from the pixels themselves, so it is the same when the image is opened again,
+        under any name, and another one once any of them is changed.
+
+        Parameters
+        ----------
+        box, halo : Box, tuple of int
+            As for :meth:`read`.
+        """
+        _, inner = self._needed(box, halo)
+        raw = np.ascontiguousarray(self._raw(inner))
+        place = (box, halo, self.shape, raw.shape, raw.dtype.str, self.volume.has_channels)
+        digest = hashlib.blake2b(repr((place, self.normalization)).encode(), digest_size=20)
+        digest.update(raw.view(np.uint8).data)
+        return digest.hexdigest()
+
+    def _needed(self, box: Box, halo: tuple[int, ...] | None) -> tuple[list[np.ndarray], Box]:
+        """Return the pixels that are read along each axis, and the box that holds them."""
+        wanted = box.grow(halo) if halo else box
+        indices = [
+            _mirrored(a, b, n)
+            for a, b, n in zip(wanted.start, wanted.stop, self.shape, strict=True)
+        ]
+        inner = Box(tuple(int(i.min()) for i in indices), tuple(int(i.max()) + 1 for i in indices))
+        return indices, inner
 
 
 def _mirrored(start: int, stop: int, length: int) -> np.ndarray:

@@ -165,8 +165,8 @@ def segment_block(
     box: Box,
     class_values: np.ndarray,
     probability_dtype: np.dtype[np.generic] | None = None,
-) -> Generator[None, None, tuple[np.ndarray, np.ndarray | None]]:
-    """Segment one block, yielding after every tile. It depends on its arguments only.
+) -> Generator[bool, None, tuple[np.ndarray, np.ndarray | None]]:
+    """Segment one block, yielding wherever it can be stopped. It depends on its arguments only.
 
     Parameters
     ----------
@@ -182,6 +182,11 @@ def segment_block(
         Label value of each class.
     probability_dtype : numpy.dtype, optional
         uint8 (255 times the probability) or floating point; None: not wanted.
+
+    Yields
+    ------
+    bool
+        Whether a tile is done; False between two steps towards one.
 
     Returns
     -------

@@ -8,12 +8,17 @@ the middle of the work. Nothing here knows what is computed.
 from __future__ import annotations
 
 import gc
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from napari_regcon.config import DEVICES
 from napari_regcon.errors import DeviceError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _GIB = 1024**3
 
@@ -175,3 +180,18 @@ def held_memory() -> int:
     if torch.backends.mps.is_available():
         return int(torch.mps.driver_allocated_memory())
     return 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the processor.
+
+    Steps of a millisecond are quicker this way: several threads wait for each other after each
+    of them, and beside another busy program that wait takes longer than the work.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,16 +13,18 @@ import numpy as np
 import torch
 
 from napari_regcon.data.tiling import TileGrid
+from napari_regcon.engine.segmenter import run
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from napari_regcon.data.support import SupportExample
     from napari_regcon.data.views import ImageView
-    from napari_regcon.engine.features import FeatureExtractor, FeatureStore
+    from napari_regcon.engine.feature_store import FeatureStore
+    from napari_regcon.engine.features import FeatureExtractor
 
-TILE_SHAPES = {2: (256, 256), 3: (16, 128, 128)}
+TILE_SHAPES = {2: (512, 512), 3: (16, 128, 128)}
 """Tiles of planes and stacks; larger ones share more of their halo, smaller ones show sooner."""
 
 MAX_PIXELS_PER_CLASS = 4000
@@ -52,9 +54,15 @@ class FeatureSource:
 
     def tile(self, view: ImageView, tile: Box) -> torch.Tensor:
         """Return the features ``(n_features, *tile.shape)`` of a tile."""
-        return self.store.get(view, tile, self.extractor, self.device)
+        return run(self.tile_in_steps(view, tile))
 
-    def at(self, view: ImageView, where: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def tile_in_steps(self, view: ImageView, tile: Box) -> Generator[None, None, torch.Tensor]:
+        """Do the same as :meth:`tile`, yielding wherever it can be stopped."""
+        return self.store.get_in_steps(view, tile, self.extractor, self.device)
+
+    def at(
+        self, view: ImageView, where: np.ndarray
+    ) -> Generator[tuple[np.ndarray, np.ndarray] | None, None, None]:
         """Gather features at some pixels, tile by tile.
 
         Parameters
@@ -67,7 +75,8 @@ class FeatureSource:
         Yields
         ------
         numpy.ndarray, numpy.ndarray
-            Which rows of ``where`` lie in a tile, and their float32 ``(n, n_features)``.
+            Which rows of ``where`` lie in a tile, and their float32 ``(n, n_features)``; None
+            between two steps towards them.
         """
         if not len(where):
             return
@@ -80,7 +89,8 @@ class FeatureSource:
                 continue
             flat = np.ravel_multi_index(tuple((where[rows] - tile.start).T), tile.shape)
             index = torch.from_numpy(flat).to(self.device)
-            values = self.tile(view, tile).flatten(1).index_select(1, index)
+            features = yield from self.tile_in_steps(view, tile)
+            values = features.flatten(1).index_select(1, index)
             yield rows, values.T.float().cpu().numpy()
 
     def painted(
@@ -103,8 +113,10 @@ class FeatureSource:
             where, labels = _painted_pixels(example, n_spatial, np.random.default_rng(seed))
             n_features = self.extractor.n_features(example.volume.n_channels)
             values = np.empty((len(labels), n_features), np.float32)
-            for rows, part in self.at(example.view(n_spatial), where):
-                values[rows] = part
+            for found in self.at(example.view(n_spatial), where):
+                if found is not None:
+                    rows, part = found
+                    values[rows] = part
                 yield
             known = (key, values, labels)
             self.store.gathered[example] = known

@@ -145,11 +145,6 @@ class InContextPredictor(Predictor):
         How many pixels become one.
     runner : NetworkRunner
         Asks the network.
-
-    Attributes
-    ----------
-    n_left_out : int
-        Number of painted examples that were not used, because they are strokes only.
     """
 
     spatial_ndim = 2
@@ -168,7 +163,8 @@ class InContextPredictor(Predictor):
         self.normalization = first.normalization
         self.tile_shape = (parts.crop_px, parts.crop_px)
         self.overlap = (parts.crop_px // 4, parts.crop_px // 4)
-        self.n_left_out = parts.n_left_out
+        if parts.n_left_out:
+            self.notes = (_left_out(parts.n_left_out),)
         self._draws = draws
         self._downscale = downscale
         self._runner = runner
@@ -208,6 +204,14 @@ class InContextPredictor(Predictor):
         for task, answer in zip(tasks, answers, strict=True):
             scores[task.value - 1] = answer
         return torch.softmax(scores, dim=0)
+
+
+def _left_out(n: int) -> str:
+    slices, are = ("1 painted slice", "is") if n == 1 else (f"{n} painted slices", "are")
+    return (
+        f"{slices} with strokes only {are} not used: this method learns from slices and boxes "
+        "that are painted to the end and marked as complete."
+    )
 
 
 class InContext(Segmenter):

@@ -15,14 +15,20 @@ import torch
 from napari_regcon.config import PixelHeadConfig
 from napari_regcon.engine.classifier import FittedClassifier, fit_classifier
 from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.feature_source import FeatureSource, evenly
-from napari_regcon.engine.features import FeatureExtractor, FeatureStore, FilterBankExtractor
+from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.features import (
+    ConcatExtractor,
+    FeatureExtractor,
+    FilterBankExtractor,
+)
 from napari_regcon.engine.segmenter import Predictor, Segmenter, run
 from napari_regcon.errors import InputError
 from napari_regcon.nn.filter_bank import geometric_sigmas
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
@@ -62,27 +68,27 @@ class PixelPredictor(Predictor):
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
         """Return float32 probabilities ``(n_classes, *tile.shape)``."""
-        return self._planes(view, tile, slice(None))
+        return self._planes(self._source.tile(view, tile), tile, slice(None))
 
     def predict_parts(
         self, view: ImageView, box: Box, tiles: Iterable[Box]
-    ) -> Iterator[tuple[Box, np.ndarray]]:
+    ) -> Generator[tuple[Box, np.ndarray] | None, None, None]:
         """Predict a box tile by tile; of a stack, only the planes that are asked for."""
         for tile in tiles:
             common = tile.intersect(box)
             first, *rest = common.shift(tuple(-i for i in tile.start)).slices
+            features = yield from self._source.tile_in_steps(view, tile)
             if self.spatial_ndim == 3:
-                yield common, self._planes(view, tile, first)[:, :, *rest]
+                yield common, self._planes(features, tile, first)[:, :, *rest]
             else:
-                yield common, self._planes(view, tile, slice(None))[:, first, *rest]
+                yield common, self._planes(features, tile, slice(None))[:, first, *rest]
 
     def reduce_memory(self) -> bool:
         """Compute features in smaller parts and keep fewer, from now on."""
         return self._source.reduce_memory()
 
-    def _planes(self, view: ImageView, tile: Box, planes: slice) -> np.ndarray:
+    def _planes(self, features: torch.Tensor, tile: Box, planes: slice) -> np.ndarray:
         """Predict a tile, or the same bytes of some planes of a tile of a stack."""
-        features = self._source.tile(view, tile)
         if self.spatial_ndim == 2:
             scores = self._classifier.scores(features.flatten(1))
             return _probabilities(scores, tile.shape)
@@ -107,11 +113,15 @@ class PixelHead(Segmenter):
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     store : FeatureStore, optional
         Shared with other segmenters; an own one where not given.
+    weights : str, optional
+        Of the pre-trained network, where its features are used: a name or a file.
 
     Raises
     ------
     DeviceError
         If the device is not there.
+    WeightsError
+        If weights are needed and cannot be loaded.
     """
 
     def __init__(
@@ -120,10 +130,15 @@ class PixelHead(Segmenter):
         *,
         device: str = "auto",
         store: FeatureStore | None = None,
+        weights: str | None = None,
     ) -> None:
         self.config = config or PixelHeadConfig()
-        self.device = choose_device(device).torch_device
+        self._chosen = choose_device(device)
+        self.device = self._chosen.torch_device
         self.store = FeatureStore() if store is None else store
+        self._network = None
+        if self.config.default_weights is not None:
+            self._network = load_network(weights or self.config.default_weights)
 
     def fit(self, support: SupportSet) -> Predictor:
         """Return a predictor for the classes of a support set."""
@@ -160,9 +175,18 @@ class PixelHead(Segmenter):
 
     def _extractor(self, support: SupportSet) -> FeatureExtractor:
         config = self.config
-        sigmas = geometric_sigmas(config.sigma_min_px, config.sigma_max_px)
         volume = support.examples[0].volume
-        return FilterBankExtractor(sigmas, _aspect(volume, volume.spatial_ndim(config.dimensions)))
+        n_spatial = volume.spatial_ndim(config.dimensions)
+        extractors: list[FeatureExtractor] = []
+        if config.features != "network":
+            sigmas = geometric_sigmas(config.sigma_min_px, config.sigma_max_px)
+            extractors.append(FilterBankExtractor(sigmas, _aspect(volume, n_spatial)))
+        if self._network is not None:
+            net, info = self._network
+            extractors.append(
+                EmbeddingExtractor(net, info.sha256, self._chosen, spatial_ndim=n_spatial)
+            )
+        return ConcatExtractor(extractors) if len(extractors) > 1 else extractors[0]
 
     def _check(self, support: SupportSet) -> None:
         for example in support.examples:

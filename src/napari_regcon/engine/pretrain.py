@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from napari_regcon.engine.device import Device, choose_device
+from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainStep
 from napari_regcon.nn.losses.episode import episode_loss
 from napari_regcon.nn.losses.grey import grey_loss
 from napari_regcon.nn.losses.semantic import semantic_loss
@@ -38,38 +39,8 @@ MIN_COVERAGE = 0.01
 """A region counts where it covers at least this share of both views."""
 
 
-@dataclass(frozen=True)
-class PretrainStep:
-    """What one optimiser step was like.
-
-    Parameters
-    ----------
-    step, total : int
-        Steps done, and in all.
-    losses : dict of str to float
-        Each loss, unweighted.
-    effective_rank : float
-        exp of the entropy of the embedding's spectrum; near 1 means collapse.
-    region_use : float
-        exp of the entropy of the mean assignment; the number of regions in use.
-    elapsed_s : float
-        Seconds since this run began.
-    """
-
-    step: int
-    total: int
-    losses: dict[str, float]
-    effective_rank: float
-    region_use: float
-    elapsed_s: float
-
-
-@dataclass(frozen=True)
-class CheckpointWritten:
-    """A checkpoint was written that a later run goes on from."""
-
-    step: int
-    path: Path
+JUDGED_PX = 4096
+"""Pixels of an episode on which the head is judged; more cost time and teach little."""
 
 
 class Pretraining:
@@ -124,28 +95,44 @@ class Pretraining:
         stacks = [e.images for e in episodes] + [v.images for v in views]
         images = torch.from_numpy(np.concatenate(stacks))[:, None].to(device)
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.device.supports_bf16):
-            embedding = self.net(images)
         split = 2 * len(episodes)
         losses = {}
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.device.supports_bf16):
+            decoded = self.net.decode(images)
+            embedded = self.net.embed(decoded[split:]) if views else None
         if episodes:
-            losses["episodes"] = self._episode_loss(embedding[:split], episodes)
-        if views:
-            losses |= self._region_losses(embedding[split:], images[split:], views)
+            losses["episodes"] = self._episode_loss(decoded[:split], episodes)
+        if embedded is not None:
+            embedding = functional.normalize(embedded.float(), dim=1)
+            losses |= self._region_losses(embedding, images[split:], views)
         return losses
 
-    def _episode_loss(self, embedding: Tensor, episodes: list[Episode]) -> Tensor:
-        device = embedding.device
-        parts = [
-            episode_loss(
-                embedding[2 * i : 2 * i + 2],
-                torch.from_numpy(episode.labels).to(device),
-                torch.from_numpy(episode.strokes).to(device),
-                episode.classes,
-                scale=self.scale,
+    def _episode_loss(self, decoded: Tensor, episodes: list[Episode]) -> Tensor:
+        """Return the mean loss of the episodes, embedding only the pixels that are looked at."""
+        rng = np.random.default_rng((self.config.seed, self.step, 1))
+        chosen = [_choose_pixels(episode, rng) for episode in episodes]
+        per_episode = episodes[0].labels.size
+        where = np.concatenate(
+            [i * per_episode + np.concatenate(pair) for i, pair in enumerate(chosen)]
+        )
+        flat = decoded.permute(0, 2, 3, 1).reshape(-1, decoded.shape[1])
+        device = decoded.device
+        embedding = self.net.embed_pixels(flat[torch.from_numpy(where).to(device)])
+        parts, start = [], 0
+        for episode, (stroked, judged) in zip(episodes, chosen, strict=True):
+            middle, end = start + len(stroked), start + len(stroked) + len(judged)
+            labels = torch.from_numpy(episode.labels.ravel())
+            parts.append(
+                episode_loss(
+                    embedding[start:middle],
+                    labels[torch.from_numpy(stroked)].to(device),
+                    embedding[middle:end],
+                    labels[torch.from_numpy(judged)].to(device),
+                    episode.classes,
+                    scale=self.scale,
+                )
             )
-            for i, episode in enumerate(episodes)
-        ]
+            start = end
         return torch.stack(parts).mean()
 
     def _region_losses(
@@ -206,6 +193,13 @@ class Pretraining:
             self.scale.copy_(state["scale"])
 
 
+def _choose_pixels(episode: Episode, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return the stroked pixels of an episode, and some of all known ones, as flat indices."""
+    known = np.flatnonzero(episode.labels >= 0)
+    judged = rng.choice(known, min(JUDGED_PX, len(known)), replace=False)
+    return np.flatnonzero(episode.strokes), judged
+
+
 def _perplexity(shares: Tensor) -> float:
     shares = shares / shares.sum().clamp(min=1e-12)
     return float((-(shares * (shares + 1e-12).log()).sum()).exp())
@@ -254,6 +248,15 @@ def pretrain(
             if training.step % config.checkpoint_every == 0 or training.step == config.steps:
                 _write(training, checkpoint)
                 yield CheckpointWritten(training.step, checkpoint)
+
+
+def load_average(checkpoint: Path) -> RegConNet:
+    """Return the network of averaged weights of a checkpoint, the one to use."""
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    config = state["config"]
+    net = RegConNet(config["embedding"], config["regions"], config["width"], config["levels"])
+    net.load_state_dict(state["average"])
+    return net.eval().requires_grad_(False)
 
 
 def _draw(

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_regcon.config import InContextConfig, PixelHeadConfig
-from napari_regcon.errors import InputError
+from napari_regcon.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
-    from napari_regcon.engine.features import FeatureStore
+    from napari_regcon.engine.feature_store import FeatureStore
     from napari_regcon.engine.segmenter import Segmenter
 
 METHODS: dict[str, type] = {"pixel-head": PixelHeadConfig, "in-context": InContextConfig}
 """Method names and the configuration class of each."""
+
+
+_TELLING = {
+    "enc_blocks.0.cross.cross_conv.weight": ("in-context", {}),
+    "assign.weight": ("pixel-head", {"features": "both"}),
+}
+"""Tensors that tell which method a file of weights is for, and how it uses them."""
+
+
+def method_of_file(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the method that a file of weights is for.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Weights of a network that this package has.
+
+    Returns
+    -------
+    method : str
+        A name in :data:`METHODS`.
+    parameters : dict
+        What has to be chosen so that the method uses them.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or is for no method.
+    """
+    from napari_regcon.engine.weights import load_state
+
+    state, _ = load_state(path)
+    for name, (method, parameters) in _TELLING.items():
+        if name in state:
+            return method, dict(parameters)
+    raise WeightsError(
+        f"The weights in {path.name} are of no network that this plugin has.",
+        expected="Expected weights of UniverSeg, or made by 'napari-regcon pretrain'.",
+    )
 
 
 def load_segmenter(
@@ -28,7 +68,8 @@ def load_segmenter(
     Parameters
     ----------
     method : str
-        ``"pixel-head"`` (needs no weights) or ``"in-context"``.
+        ``"pixel-head"`` (needs no weights), ``"in-context"``, or a file of weights, which stands
+        for the method it is for.
     weights : str, optional
         Name in the weights registry, or a file.
     device : str
@@ -47,9 +88,14 @@ def load_segmenter(
     DeviceError
         If the device is not there.
     """
+    if method not in METHODS and Path(method).is_file():
+        weights = method
+        method, needed = method_of_file(Path(method))
+        parameters = needed | parameters
     if method not in METHODS:
         raise InputError(
-            f"There is no method {method!r}.", expected=f"Expected one of {', '.join(METHODS)}."
+            f"There is no method {method!r}.",
+            expected=f"Expected one of {', '.join(METHODS)}, or a file of weights.",
         )
     try:
         config = METHODS[method](**parameters)
@@ -58,7 +104,7 @@ def load_segmenter(
     if method == "pixel-head":
         from napari_regcon.engine.pixel_head import PixelHead
 
-        return PixelHead(config, device=device, store=store)
+        return PixelHead(config, device=device, store=store, weights=weights)
     from napari_regcon.engine.in_context import InContext
 
-    return InContext(config, weights=weights or "universeg-v1", device=device)
+    return InContext(config, weights=weights or config.default_weights, device=device)

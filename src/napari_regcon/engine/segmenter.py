@@ -42,8 +42,11 @@ class Predictor(abc.ABC):
         Pixels by which neighbouring tiles overlap and are blended; 0 for exact predictors.
     normalization : Normalization
         That of the first image of its support set; used for bare arrays.
+    notes : tuple of str
+        What the user should know about how the support set was used, in sentences.
     """
 
+    notes: tuple[str, ...] = ()
     classes: tuple[str, ...]
     spatial_ndim: int
     n_channels: int
@@ -92,8 +95,8 @@ class Predictor(abc.ABC):
                 next_step="Choose 'Look in: 2' and fit again.",
             )
 
-    def predict_box(self, view: ImageView, box: Box) -> Generator[None, None, np.ndarray]:
-        """Predict a box of a view, yielding after every tile so that it can be stopped.
+    def predict_box(self, view: ImageView, box: Box) -> Generator[bool, None, np.ndarray]:
+        """Predict a box of a view, yielding wherever it can be stopped.
 
         Parameters
         ----------
@@ -102,20 +105,27 @@ class Predictor(abc.ABC):
         box : Box
             Any spatial box inside the view.
 
+        Yields
+        ------
+        bool
+            Whether a tile is done; False between two steps towards one.
+
         Returns
         -------
         numpy.ndarray
             float32 ``(n_classes, *box.shape)``, as the value of the finished generator.
         """
         result = np.empty((len(self.classes), *box.shape), dtype=np.float32)
-        for part, values in self.predict_parts(view, box, self.grid(view.shape).touching(box)):
-            result[:, *_inside(part, box)] = values
-            yield
+        for found in self.predict_parts(view, box, self.grid(view.shape).touching(box)):
+            if found is not None:
+                part, values = found
+                result[:, *_inside(part, box)] = values
+            yield found is not None
         return result
 
     def predict_parts(
         self, view: ImageView, box: Box, tiles: Iterable[Box]
-    ) -> Iterator[tuple[Box, np.ndarray]]:
+    ) -> Iterator[tuple[Box, np.ndarray] | None]:
         """Predict a box tile by tile, so that each part can be shown when it is there.
 
         Parameters
@@ -132,6 +142,7 @@ class Predictor(abc.ABC):
         Box, numpy.ndarray
             The part of the box that a tile covers, and its float32 probabilities ``(n_classes,
             *part.shape)``. Where tiles overlap, later parts take the place of earlier ones.
+            None between two steps towards a tile that takes long, to be stopped there.
         """
         grid = self.grid(view.shape)
         exact = not any(self.overlap)

@@ -7,7 +7,6 @@ computed, which predictor it runs, nor how files look inside.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from contextlib import ExitStack
@@ -151,6 +150,8 @@ def _run(job: _Job) -> Generator[Event, None, None]:
     paths = tuple(output.path for output in job.outputs if output.path is not None)
     if any(job.volume.translate) and any(path.suffix.lower() != ".zarr" for path in paths):
         yield Note("TIFF keeps the pixel size but not the position of the image; zarr keeps both.")
+    for text in job.predictor.notes:
+        yield Note(text)
     counts = job.n_tiles()
     done, total = 0, sum(counts)
     with ExitStack() as stack:
@@ -208,16 +209,16 @@ def _one_block(job: _Job, box: Box, clock: _Clock) -> Generator[Event, None, Non
 
 
 def _counted(
-    work: Generator[None, None, tuple[np.ndarray, np.ndarray | None]], clock: _Clock
+    work: Generator[bool, None, tuple[np.ndarray, np.ndarray | None]], clock: _Clock
 ) -> Generator[Event, None, tuple[np.ndarray, np.ndarray | None]]:
     """Turn the steps of a block into progress, and return its value."""
-    for n_tiles in itertools.count(1):
+    n_tiles = 0
+    while True:
         try:
-            next(work)
+            n_tiles += next(work)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         yield clock.after(n_tiles)
-    raise AssertionError("unreachable")
 
 
 def _checked_values(class_values: Sequence[int] | None, predictor: Predictor) -> np.ndarray:

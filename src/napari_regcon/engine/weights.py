@@ -54,6 +54,7 @@ __all__ = [
     "load_state",
     "path_of",
     "recognise",
+    "require_licence",
     "weights_dir",
 ]
 

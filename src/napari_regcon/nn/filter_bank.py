@@ -12,16 +12,16 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from napari_regcon.nn.eigenvalues import symmetric_eigenvalues
+from napari_regcon.nn.smoothing import smooth_along
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -145,18 +145,35 @@ class FilterBank:
         torch.Tensor
             float32 ``(C * n_features, *tile)``, all features of the first channel first.
         """
+        *_, features = self.steps(image, origin)
+        return features
+
+    def steps(self, image: Tensor, origin: Sequence[int]) -> Iterator[Tensor]:
+        """Compute the same scale by scale; what is yielded is complete with the last of them.
+
+        Parameters
+        ----------
+        image, origin : torch.Tensor, sequence of int
+            As when the bank is called.
+
+        Yields
+        ------
+        torch.Tensor
+            float32 ``(C * n_features, *tile)``, the same each time.
+        """
         halo = self.halo_px
         tile = tuple(n - 2 * h for n, h in zip(image.shape[1:], halo, strict=True))
         inner = tuple(slice(h, h + n) for h, n in zip(halo, tile, strict=True))
         out = image.new_empty((image.shape[0], self.n_features, *tile))
         out[:, 0] = image[:, *inner]
-        n = self._n_per_scale
+        n, n_scales = self._n_per_scale, len(self._scales)
+        smooth = out[:, 1 : 1 + n_scales * n : n]
         for i, axes in enumerate(self._scales):
             self._fill_scale(image, origin, axes, out[:, 1 + i * n : 1 + (i + 1) * n])
-        n_scales = len(self._scales)
-        smooth = out[:, 1 : 1 + n_scales * n : n]
-        torch.sub(smooth[:, :-1], smooth[:, 1:], out=out[:, 1 + n_scales * n :])
-        return out.flatten(0, 1)
+            if i:
+                difference = out[:, n_scales * n + i]
+                torch.sub(smooth[:, i - 1], smooth[:, i], out=difference)
+            yield out.flatten(0, 1)
 
     def _fill_scale(
         self, image: Tensor, origin: Sequence[int], axes: tuple[_Axis, ...], out: Tensor
@@ -172,7 +189,7 @@ class FilterBank:
             length = (n - 1) * axis.step_px + 1 + 2 * axis.radius_px
             smooth = smooth.narrow(i + 1, centre - axis.radius_px, length)
         for i, axis in enumerate(axes):
-            smooth = _apply(smooth, i + 1, axis.sigma_px, axis.step_px, axis.radius_px)
+            smooth = smooth_along(smooth, i + 1, axis.sigma_px, axis.step_px, axis.radius_px)
         if all(axis.step_px == 1 for axis in axes):
             _lattice_features(smooth, axes, out)
             return
@@ -252,7 +269,7 @@ def _integrate(product: Tensor, axes: tuple[_Axis, ...]) -> Tensor:
     """Average over the integration scale, on the lattice."""
     for i, axis in enumerate(axes):
         sigma = INTEGRATION * axis.sigma_steps
-        product = _apply(product, i + 1, sigma, 1, axis.integration_radius)
+        product = smooth_along(product, i + 1, sigma, 1, axis.integration_radius)
     return product
 
 
@@ -260,45 +277,3 @@ def _crop(values: Tensor, margin: Sequence[int]) -> Tensor:
     for i, m in enumerate(margin, start=1):
         values = values.narrow(i, m, values.shape[i] - 2 * m)
     return values
-
-
-def _apply(values: Tensor, dim: int, sigma: float, step: int, radius: int) -> Tensor:
-    """Smooth along one dimension and keep every ``step``-th point that has full support."""
-    if step == 1:
-        return _convolve(values, dim, _gaussian(sigma, radius))
-    shape = values.shape
-    matrix = _smoothing_matrix(sigma, step, radius, shape[dim], values.device)
-    if dim == values.ndim - 1:
-        return values @ matrix.T
-    flat = values.reshape(*shape[: dim + 1], -1)
-    return (matrix @ flat).reshape(*shape[:dim], len(matrix), *shape[dim + 1 :])
-
-
-def _convolve(values: Tensor, dim: int, kernel: Sequence[float]) -> Tensor:
-    """Convolve with a short symmetric kernel; sums of shifted images are quickest here."""
-    radius = len(kernel) // 2
-    n = values.shape[dim] - 2 * radius
-    result = values.narrow(dim, radius, n) * kernel[radius]
-    for j in range(radius):
-        pair = values.narrow(dim, j, n) + values.narrow(dim, 2 * radius - j, n)
-        result.add_(pair, alpha=kernel[j])
-    return result
-
-
-@lru_cache(maxsize=256)
-def _gaussian(sigma: float, radius: int) -> tuple[float, ...]:
-    values = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
-    return tuple(v / sum(values) for v in values)
-
-
-@lru_cache(maxsize=256)
-def _smoothing_matrix(
-    sigma: float, step: int, radius: int, length: int, device: torch.device
-) -> Tensor:
-    """Return ``(n, length)``: a sampled Gaussian that sums to 1 per row, ``step`` apart."""
-    rows = torch.arange((length - 1 - 2 * radius) // step + 1)[:, None]
-    matrix = torch.zeros(len(rows), length, dtype=torch.float64)
-    matrix[rows, rows * step + torch.arange(2 * radius + 1)] = torch.tensor(
-        _gaussian(sigma, radius), dtype=torch.float64
-    )
-    return matrix.to(device, torch.float32)

@@ -62,6 +62,10 @@ class RegConNet(nn.Module):
         Tensor
             ``(B, embedding, H, W)``, of length 1 at every pixel.
         """
+        return functional.normalize(self.embed(self.decode(image)).float(), dim=1)
+
+    def decode(self, image: Tensor) -> Tensor:
+        """Return what the embedding is made of, ``(B, width, H, W)``; see :meth:`forward`."""
         skips: list[Tensor] = []
         x = image
         for level, block in enumerate(self.down):
@@ -70,7 +74,13 @@ class RegConNet(nn.Module):
         for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = block(torch.cat([x, skip], dim=1))
-        return functional.normalize(self.embed(x).float(), dim=1)
+        return x
+
+    def embed_pixels(self, decoded: Tensor) -> Tensor:
+        """Return the embeddings ``(N, embedding)`` of single decoded pixels ``(N, width)``."""
+        weight = self.embed.weight.flatten(1)
+        linear = functional.linear(decoded.float(), weight, self.embed.bias)
+        return functional.normalize(linear, dim=1)
 
     def region_logits(self, embedding: Tensor) -> Tensor:
         """Return the logits ``(B, K, H, W)`` of the soft partition of an embedding."""

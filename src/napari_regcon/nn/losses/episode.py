@@ -46,24 +46,27 @@ def ridge_head(features: Tensor, targets: Tensor, classes: int, *, ridge: float 
 
 
 def episode_loss(
-    embedding: Tensor,
-    labels: Tensor,
-    strokes: Tensor,
+    stroked: Tensor,
+    stroked_classes: Tensor,
+    judged: Tensor,
+    judged_classes: Tensor,
     classes: int,
     *,
     scale: Tensor | float = 4.0,
     ridge: float = 0.1,
 ) -> Tensor:
-    """Return the class-balanced cross-entropy of a stroke-fitted head on all labelled pixels.
+    """Return the class-balanced cross-entropy of a stroke-fitted head on other pixels.
 
     Parameters
     ----------
-    embedding : Tensor
-        ``(B, E, H, W)`` of the images of one task.
-    labels : Tensor
-        ``(B, H, W)`` int64 truth, -1 = not known.
-    strokes : Tensor
-        ``(B, H, W)`` bool, the stroked pixels; each of the classes has some.
+    stroked : Tensor
+        ``(N, E)`` embeddings of the stroked pixels of a task.
+    stroked_classes : Tensor
+        ``(N,)`` int64, 0 to ``classes - 1``; each occurs.
+    judged : Tensor
+        ``(M, E)`` embeddings of the pixels the head is judged by.
+    judged_classes : Tensor
+        ``(M,)`` int64, 0 to ``classes - 1``.
     classes : int
         Number of classes.
     scale : Tensor or float
@@ -71,12 +74,9 @@ def episode_loss(
     ridge : float
         See :func:`ridge_head`.
     """
-    pixels = embedding.permute(0, 2, 3, 1).float()
-    head = ridge_head(pixels[strokes], labels[strokes], classes, ridge=ridge)
-    known = labels >= 0
-    logits = scale * (pixels[known] @ head[:-1] + head[-1])
-    targets = labels[known]
-    share = torch.bincount(targets, minlength=classes).to(logits.dtype).clamp(min=1)
+    head = ridge_head(stroked, stroked_classes, classes, ridge=ridge)
+    logits = scale * (judged @ head[:-1] + head[-1])
+    share = torch.bincount(judged_classes, minlength=classes).to(logits.dtype).clamp(min=1)
     # Between plain and fully balanced: rare classes matter, but a few pixels do not rule.
     weight = share.rsqrt()
-    return functional.cross_entropy(logits, targets, weight / weight.sum())
+    return functional.cross_entropy(logits, judged_classes, weight / weight.sum())

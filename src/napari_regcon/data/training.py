@@ -1,0 +1,216 @@
+"""What features are trained on, as a recipe says: labelled data sets, and phantoms of many kinds.
+
+A recipe is a TOML file that holds everything but the images: how much of what is drawn, how it
+is drawn, and the parameters of the training. Only data sets whose card has the role ``train``
+are ever read. This module does not know what a network is.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_regcon.config import PretrainConfig
+from napari_regcon.data.corpus import Corpus, CorpusImage, corpus_folders, read_corpus
+from napari_regcon.data.episodes import EpisodeConfig, SourcePlane
+from napari_regcon.data.normalize import estimate_normalization
+from napari_regcon.data.phantom import PhantomConfig, make_phantom
+from napari_regcon.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_regcon.types import Volume
+
+PHANTOMS = "phantom"
+"""Family of the phantoms, for the shares of a recipe."""
+
+_ISOTROPIC = 1.3
+"""Voxels count as cubes where no side is longer than this times another."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How features are trained, but for the images.
+
+    Parameters
+    ----------
+    train : PretrainConfig
+        Parameters of the training.
+    draw : EpisodeConfig
+        How small tasks are drawn.
+    shares : dict of str to float
+        How often a data set, or the phantoms together, are drawn; 1 where not given.
+    without : tuple of str
+        Data sets that are left out.
+    phantoms : int
+        Phantoms of different kinds.
+    phantom_shape : tuple of int
+        Voxels of a phantom along Z, Y, X.
+    planes_per_volume : int
+        Most planes of a volume along one axis.
+    """
+
+    train: PretrainConfig = field(default_factory=PretrainConfig)
+    draw: EpisodeConfig = field(default_factory=EpisodeConfig)
+    shares: dict[str, float] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    phantoms: int = 0
+    phantom_shape: tuple[int, int, int] = (12, 384, 384)
+    planes_per_volume: int = 48
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        TOML with the tables ``train``, ``draw``, ``shares`` and ``data``, all optional.
+
+    Raises
+    ------
+    InputError
+        If it is not TOML, or an entry is unknown or out of range.
+    """
+    try:
+        text = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} cannot be read as a recipe: {error}.") from error
+    data = text.pop("data", {})
+    known = {item.name for item in fields(Recipe)} - {"train", "draw", "shares"}
+    _check_names(path, "data", data, known)
+    _check_names(path, "recipe", text, {"train", "draw", "shares"})
+    values: dict[str, Any] = _tuples(data)
+    try:
+        return Recipe(
+            train=PretrainConfig(**text.get("train", {})),
+            draw=EpisodeConfig(**_tuples(text.get("draw", {}))),
+            shares={name: float(value) for name, value in text.get("shares", {}).items()},
+            **values,
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path} has an entry that does not fit: {error}.") from error
+
+
+def recipe_planes(recipe: Recipe, parent: Path | None) -> Iterator[SourcePlane]:
+    """Iterate over all planes that a recipe trains on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to read and to draw.
+    parent : pathlib.Path or None
+        Folder of data-set folders; None for phantoms alone.
+
+    Yields
+    ------
+    SourcePlane
+        Normalised planes. Those of a data set or phantom follow one another.
+
+    Raises
+    ------
+    InputError
+        If a card or an image cannot be read.
+    """
+    for folder in corpus_folders(parent) if parent else ():
+        corpus = read_corpus(folder)
+        if corpus.role == "train" and corpus.name not in recipe.without:
+            for image in corpus.images:
+                yield from _image_planes(corpus, image, recipe.planes_per_volume)
+    for index in range(recipe.phantoms):
+        yield from _phantom_planes(index, recipe)
+
+
+def volume_planes(
+    volume: Volume, labels: np.ndarray | None, *, group: str, instances: bool, most: int
+) -> Iterator[SourcePlane]:
+    """Iterate over normalised planes of a volume: along Z, and all axes where voxels are cubes.
+
+    Parameters
+    ----------
+    volume : Volume
+        Any image; the mean of its channels is taken.
+    labels : numpy.ndarray or None
+        Integers of ``volume.label_shape``.
+    group : str
+        See :class:`~napari_regcon.data.episodes.SourcePlane`.
+    instances : bool
+        Whether a label value is one object.
+    most : int
+        Planes along one axis at most, evenly spaced.
+    """
+    normalise = estimate_normalization(volume)
+    n_outer = len(volume.label_shape) - 2
+    n_planes = int(np.prod(volume.label_shape[:n_outer]))
+    if n_outer == 1 and n_planes > 1 and _is_isotropic(volume):
+        stack = _grey(normalise, volume, np.asarray(volume.data))
+        for axis in range(3):
+            for index in _evenly(stack.shape[axis], most):
+                plane = np.ascontiguousarray(stack.take(index, axis))
+                said = None if labels is None else np.ascontiguousarray(labels.take(index, axis))
+                yield SourcePlane(plane, said, instances, group)
+        return
+    for flat in _evenly(n_planes, most):
+        prefix = tuple(int(i) for i in np.unravel_index(flat, volume.label_shape[:n_outer]))
+        plane = _grey(normalise, volume, np.asarray(volume.data[prefix]))
+        yield SourcePlane(plane, None if labels is None else labels[prefix], instances, group)
+
+
+def _image_planes(corpus: Corpus, image: CorpusImage, most: int) -> Iterator[SourcePlane]:
+    yield from volume_planes(
+        image.volume, image.labels, group=corpus.name, instances=corpus.instances, most=most
+    )
+
+
+def _phantom_planes(index: int, recipe: Recipe) -> Iterator[SourcePlane]:
+    """Make one phantom of its own kind; its pixels have a size of their own."""
+    rng = np.random.default_rng((recipe.train.seed, index))
+    side = float(np.exp(rng.uniform(np.log(4.0), np.log(14.0))))
+    phantom = make_phantom(
+        recipe.phantom_shape,
+        seed=int(rng.integers(2**31)),
+        voxel_size_nm=(max(30.0, side), side, side),
+        config=PhantomConfig.draw(rng),
+    )
+    yield from volume_planes(
+        phantom.volume,
+        phantom.labels,
+        group=f"{PHANTOMS}/{index}",
+        instances=False,
+        most=recipe.planes_per_volume,
+    )
+
+
+def _grey(normalise: Any, volume: Volume, raw: np.ndarray) -> np.ndarray:
+    values: np.ndarray = normalise(raw, channels_last=volume.has_channels)
+    return values.mean(-1) if volume.has_channels else values
+
+
+def _is_isotropic(volume: Volume) -> bool:
+    n_label = len(volume.label_shape)
+    scale, units = volume.scale[:n_label], set(volume.units[:n_label])
+    known = len(units) == 1 and all(s > 0 for s in scale) and set(scale) != {1.0}
+    return known and max(scale) <= _ISOTROPIC * min(scale) and min(volume.label_shape) >= 64
+
+
+def _evenly(n: int, most: int) -> list[int]:
+    found: list[int] = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
+    return found
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _check_names(path: Path, table: str, given: dict[str, Any], known: set[str]) -> None:
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise InputError(
+            f"{path}: {', '.join(unknown)} is not known in the {table} table.",
+            expected=f"Expected {', '.join(sorted(known))}.",
+        )

@@ -1,0 +1,211 @@
+"""Features of a pre-trained network per pixel, its weights on disk, and their card.
+
+The network sees one grey image, the mean of the channels, at its own size and optionally at
+smaller ones, for more context. Batch normalisation is folded, and a tile is computed on the grid
+of the whole image, so that the result of a pixel does not depend on where tiles are cut.
+Nothing here knows how the weights were trained.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_regcon.engine.features import FeatureExtractor
+from napari_regcon.engine.weights import load_state
+from napari_regcon.engine.weights_store import part_file
+from napari_regcon.errors import WeightsError
+from napari_regcon.nn.regcon import RegConNet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from napari_regcon.engine.device import Device
+    from napari_regcon.engine.weights import WeightsInfo
+
+_SIZES = ("embedding", "regions", "width", "levels")
+"""What the card has to say so that the network can be built."""
+
+
+def save_network(net: RegConNet, path: Path, card: dict[str, Any]) -> None:
+    """Write the weights of a network with their card, whole or not at all.
+
+    Parameters
+    ----------
+    net : RegConNet
+        The network.
+    path : pathlib.Path
+        A name that ends in ``.safetensors``.
+    card : dict
+        Sizes of the network (``embedding``, ``regions``, ``width``, ``levels``), licence, data,
+        recipe and whatever else a user should know; values that JSON can hold.
+    """
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    metadata = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in card.items()
+    }
+    with part_file(path) as (part, file):
+        with file:
+            file.write(save(state, metadata))
+        part.replace(path)
+
+
+def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
+    """Load a network whose weights this package wrote.
+
+    Parameters
+    ----------
+    weights : str or pathlib.Path
+        A name in the registry of weights, or a file.
+
+    Returns
+    -------
+    net : RegConNet
+        Ready for prediction, with normalisation folded into the convolutions.
+    info : WeightsInfo
+        What the weights are.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be read, or are of another network.
+    """
+    state, info = load_state(weights)
+    expected = "Expected weights that this plugin wrote: a file made by 'napari-regcon pretrain'."
+    try:
+        sizes = {name: int(info.card[name]) for name in _SIZES}
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{info.path.name} does not say which network it is for.", expected=expected
+        ) from error
+    if not all(0 < size <= 1024 for size in sizes.values()) or sizes["levels"] > 8:
+        raise WeightsError(
+            f"{info.path.name} claims a network of sizes {sizes}.", expected=expected
+        )
+    with torch.device("meta"):
+        net = RegConNet(**sizes)
+    if sum(t.numel() for t in net.state_dict().values()) != info.n_parameters:
+        raise WeightsError(
+            f"{info.path.name} does not fit the network it names ({info.n_parameters:,} numbers).",
+            expected=expected,
+        )
+    try:
+        net.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(f"{info.path.name} does not fit the network it names.") from error
+    return fold(net.eval().requires_grad_(False)), info
+
+
+def fold(net: RegConNet) -> RegConNet:
+    """Fold batch normalisation into the convolutions, in place."""
+    for block in (*net.down, *net.up):
+        for index in (0, 3):
+            block[index] = fuse_conv_bn_eval(block[index], block[index + 1])
+            block[index + 1] = torch.nn.Identity()
+    for parameter in net.parameters():
+        if parameter.ndim == 4:  # a convolution
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
+
+
+class EmbeddingExtractor(FeatureExtractor):
+    """Embedding of a pre-trained network, of the image made smaller by one or several factors.
+
+    Parameters
+    ----------
+    net : RegConNet
+        Normalisation folded.
+    weights_hash : str
+        Tells these weights from others.
+    device : Device
+        Where it is computed; decides on the precision.
+    zooms : sequence of int
+        The image is made smaller by each of these; 1 is its own size.
+    spatial_ndim : int
+        2 for planes, 3 for stacks, whose planes are looked at one by one.
+    """
+
+    name = "pre-trained network"
+
+    def __init__(
+        self,
+        net: RegConNet,
+        weights_hash: str,
+        device: Device,
+        *,
+        zooms: Sequence[int] = (2,),
+        spatial_ndim: int = 2,
+    ) -> None:
+        self._net = net.to(device.torch_device)
+        self._device = device
+        self._hash = weights_hash
+        self.zooms = tuple(zooms)
+        self.spatial_ndim = spatial_ndim
+        # A tile may begin anywhere on the grid of the coarsest level.
+        halo = max(self.zooms) * (net.halo_px + net.stride)
+        self.halo_px = (*(0,) * (spatial_ndim - 2), halo, halo)
+
+    @property
+    def fingerprint(self) -> str:
+        """Weights, sizes and precision."""
+        return f"regcon-1 {self._hash} {self.zooms} {self._device.supports_bf16}"
+
+    def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - one grey image of any channels
+        """Return the length of the embedding, times the number of sizes."""
+        return self._net.embed.out_channels * len(self.zooms)
+
+    @torch.inference_mode()
+    def compute(self, image: Tensor, origin: Sequence[int]) -> Tensor:
+        """Compute the features of a tile; see :meth:`FeatureExtractor.compute`."""
+        grey = image.mean(0)
+        planes = grey[None] if self.spatial_ndim == 2 else grey
+        found = [
+            torch.cat([self._at(plane[None, None], origin[-2:], zoom) for zoom in self.zooms])
+            for plane in planes
+        ]
+        return found[0] if self.spatial_ndim == 2 else torch.stack(found, 1)
+
+    def _at(self, grey: Tensor, origin: Sequence[int], zoom: int) -> Tensor:
+        """Return the embedding ``(E, *tile)`` of a plane made smaller by ``zoom``."""
+        step, halo = zoom * self._net.stride, zoom * self._net.halo_px
+        wanted = []
+        for axis, start in enumerate(origin):
+            side = grey.shape[2 + axis] - 2 * self.halo_px[-1]
+            lead = start % step
+            length = -(-(lead + side + 2 * halo) // step) * step
+            grey = _take(grey, 2 + axis, self.halo_px[-1] - halo - lead, length)
+            wanted.append(slice(halo + lead, halo + lead + side))
+        if zoom > 1:
+            grey = functional.avg_pool2d(grey, zoom)
+        grey = grey.contiguous(memory_format=torch.channels_last)
+        kind = self._device.torch_device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self._device.supports_bf16):
+            found: Tensor = self._net(grey)
+        if zoom > 1:
+            found = functional.interpolate(
+                found, scale_factor=zoom, mode="bilinear", align_corners=False
+            )
+        return found[0, :, wanted[0], wanted[1]].float()
+
+
+def _take(image: Tensor, axis: int, first: int, length: int) -> Tensor:
+    """Return a stretch of an axis, with the last pixel repeated where it ends too soon."""
+    have = min(length, image.shape[axis] - first)
+    part = image.narrow(axis, first, have)
+    if have == length:
+        return part
+    last = part.narrow(axis, have - 1, 1)
+    return torch.cat([part, last.expand(*_with(last.shape, axis, length - have))], dim=axis)
+
+
+def _with(shape: Sequence[int], axis: int, length: int) -> list[int]:
+    return [length if i == axis else n for i, n in enumerate(shape)]

@@ -1,0 +1,257 @@
+"""Features of tiles, computed once and kept: in memory up to a bound, then on disk.
+
+The :class:`FeatureStore` reads a tile, computes it on the device and remembers the result.
+Nothing here knows what the features are used for, or how files on disk look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_regcon.engine.segmenter import run
+from napari_regcon.types import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from torch import Tensor
+
+    from napari_regcon.data.support import SupportExample
+    from napari_regcon.data.views import ImageView
+    from napari_regcon.engine.feature_disk import FeatureDisk
+    from napari_regcon.engine.features import FeatureExtractor
+
+SMALLEST_PART_PX = 32 * 32
+"""Tiles are not computed in parts smaller than this."""
+
+
+class FeatureStore:
+    """Features of tiles, computed at the first request and kept while there is room.
+
+    Parameters
+    ----------
+    capacity_bytes : int
+        Bound on what is kept; the tiles not asked for longest go first.
+    dtype : torch.dtype
+        How features are kept. Half precision takes half the memory, and changed Dice by 0.001
+        at most on five data sets.
+
+    Attributes
+    ----------
+    disk : FeatureDisk or None
+        Where tiles are kept beyond the memory and this process. It serves the processor only:
+        a GPU computes features quicker than a disk reads them.
+    in_passing : bool
+        Whether the work under way asks for every tile of a volume once. What does not fit on
+        disk as a whole is not written then, as its end would drive out its beginning.
+
+    Notes
+    -----
+    An image is known by its array object: one that is changed in place needs :meth:`forget`.
+    """
+
+    def __init__(
+        self, capacity_bytes: int = 2 * 2**30, *, dtype: torch.dtype = torch.float16
+    ) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.dtype = dtype
+        self.disk: FeatureDisk | None = None
+        self.in_passing = False
+        self.usage_bytes = 0
+        self.gathered: weakref.WeakKeyDictionary[SupportExample, Any] = weakref.WeakKeyDictionary()
+        """Features of painted pixels, as long as the example they belong to is there."""
+        self._part_px: int | None = None
+        self._pace = _Pace()
+        self._tiles: OrderedDict[tuple[Any, ...], _Kept] = OrderedDict()
+
+    def get(
+        self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
+    ) -> Tensor:
+        """Return the features of a tile, ``(n_features, *tile.shape)`` on the device.
+
+        Parameters
+        ----------
+        view : ImageView
+            Where the tile is read from.
+        tile : Box
+            Spatial box inside the view.
+        extractor : FeatureExtractor
+            What is computed.
+        device : torch.device
+            Where it is computed and kept.
+        """
+        return run(self.get_in_steps(view, tile, extractor, device))
+
+    def get_in_steps(
+        self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
+    ) -> Generator[None, None, Tensor]:
+        """Do the same as :meth:`get`, yielding wherever it can be stopped or left waiting."""
+        key = (view.key, tile, extractor.fingerprint, device)
+        found = self._tiles.get(key)
+        if found is not None and found.array() is view.volume.data:
+            self._tiles.move_to_end(key)
+            return found.features
+        if self.disk is not None and device.type == "cpu":
+            name, features = yield from self._through_disk(self.disk, view, tile, extractor)
+        else:
+            name, features = "", (yield from self._compute(view, tile, extractor, device))
+        self._keep(key, _Kept(weakref.ref(view.volume.data), features, name))
+        return features
+
+    def has(
+        self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
+    ) -> bool:
+        """Return whether the features of a tile are there already."""
+        found = self._tiles.get((view.key, tile, extractor.fingerprint, device))
+        return found is not None and found.array() is view.volume.data
+
+    def forget(self, data: object) -> None:
+        """Drop what was computed from an image array, or from arrays that no longer exist."""
+        for key, kept in list(self._tiles.items()):
+            if kept.array() is None or kept.array() is data:
+                self._drop(key)
+        for example in list(self.gathered):
+            if example.volume.data is data:
+                del self.gathered[example]
+
+    def clear(self) -> None:
+        """Drop everything from memory; see :meth:`FeatureDisk.clear` for the disk."""
+        for key in list(self._tiles):
+            self._drop(key)
+        self.gathered.clear()
+
+    def reduce_memory(self, tile_px: int) -> bool:
+        """Keep half as much, and compute tiles in parts half as large, from now on.
+
+        Parameters
+        ----------
+        tile_px : int
+            Pixels of a tile.
+
+        Returns
+        -------
+        bool
+            False if parts are as small as they can be.
+        """
+        self.clear()
+        if self.disk is not None:
+            self.disk.forget_waiting()
+        self.capacity_bytes //= 2
+        part_px = (self._part_px or tile_px) // 2
+        if part_px < SMALLEST_PART_PX:
+            return False
+        self._part_px = part_px
+        return True
+
+    def _compute(
+        self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
+    ) -> Generator[None, None, Tensor]:
+        n_features = extractor.n_features(view.volume.n_channels)
+        features = torch.empty((n_features, *tile.shape), dtype=self.dtype, device=device)
+        for part in _parts(tile, self._part_px or tile.size):
+            image = torch.from_numpy(view.read(part, extractor.halo_px)).to(device)
+            target = part.shift(tuple(-i for i in tile.start)).slices
+            features[:, *target] = yield from extractor.compute_in_steps(image, part.start)
+        return features
+
+    def _through_disk(
+        self, disk: FeatureDisk, view: ImageView, tile: Box, extractor: FeatureExtractor
+    ) -> Generator[None, None, tuple[str, Tensor]]:
+        """Read a tile from disk, or compute it and have it written; return its name there too."""
+        if not isinstance(view.volume.data, np.ndarray):
+            view = view.hold(tile.grow(extractor.halo_px))  # decoded once, not for each of both
+        begin = time.perf_counter()
+        name = self._name(view, tile, extractor)
+        found = disk.get(name) if self._pace.reading_pays() else None
+        shape = (extractor.n_features(view.volume.n_channels), *tile.shape)
+        if found is not None and found.shape == shape:
+            self._pace.was_read(time.perf_counter() - begin, found.size)
+            return name, torch.from_numpy(found)
+        begin = time.perf_counter()
+        features = yield from self._compute(view, tile, extractor, torch.device("cpu"))
+        self._pace.was_computed(time.perf_counter() - begin, features.numel())
+        n_tiles = math.prod(view.volume.label_shape) / tile.size
+        if not self.in_passing or n_tiles * features.nbytes <= disk.folder.limit_bytes:
+            disk.put(name, features.numpy())
+        return name, features
+
+    def _name(self, view: ImageView, tile: Box, extractor: FeatureExtractor) -> str:
+        """Return what a tile is called on disk: a hash of all that it is computed from."""
+        said = (extractor.fingerprint, self.dtype, self._part_px)
+        pixels = view.fingerprint(tile, extractor.halo_px)
+        return hashlib.blake2b(repr((said, pixels)).encode(), digest_size=20).hexdigest()
+
+    def _keep(self, key: tuple[Any, ...], kept: _Kept) -> None:
+        if key in self._tiles:
+            self._drop(key)
+        if kept.features.nbytes > self.capacity_bytes:
+            return
+        self._tiles[key] = kept
+        self.usage_bytes += kept.features.nbytes
+        while self.usage_bytes > self.capacity_bytes:
+            self._drop(next(iter(self._tiles)))
+
+    def _drop(self, key: tuple[Any, ...]) -> None:
+        kept = self._tiles.pop(key)
+        self.usage_bytes -= kept.features.nbytes
+        if self.disk is not None and kept.name:
+            self.disk.let_go(kept.name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Features of a tile, the image array they are of, and their name on disk."""
+
+    array: weakref.ref[Any]
+    features: Tensor
+    name: str
+
+
+class _Pace:
+    """Tells whether reading is quicker than computing, as it may not be over a network."""
+
+    _FIRST = 8
+    _AGAIN = 50
+
+    def __init__(self) -> None:
+        self._read_s = self._computed_s = 0.0  # per element, of late
+        self._n_read = self._n_computed = self._n_skipped = 0
+
+    def was_read(self, seconds: float, n: int) -> None:
+        """Take note of a tile that was read."""
+        self._n_read += 1
+        self._read_s += (seconds / n - self._read_s) / min(self._n_read, self._FIRST)
+
+    def was_computed(self, seconds: float, n: int) -> None:
+        """Take note of a tile that was computed."""
+        self._n_computed += 1
+        self._computed_s += (seconds / n - self._computed_s) / min(self._n_computed, self._FIRST)
+
+    def reading_pays(self) -> bool:
+        """Return whether to read; where it does not pay, it is tried again now and then."""
+        if min(self._n_read, self._n_computed) < self._FIRST or self._read_s < self._computed_s:
+            return True
+        self._n_skipped += 1
+        return self._n_skipped % self._AGAIN == 0
+
+
+def _parts(box: Box, largest_px: int) -> Iterator[Box]:
+    """Halve a box along its longest side until the parts are small enough."""
+    if box.size <= max(1, largest_px):
+        yield box
+        return
+    axis = max(range(len(box.shape)), key=lambda i: box.shape[i])
+    middle = box.start[axis] + box.shape[axis] // 2
+    stop, start = list(box.stop), list(box.start)
+    stop[axis] = start[axis] = middle
+    yield from _parts(Box(box.start, tuple(stop)), largest_px)
+    yield from _parts(Box(tuple(start), box.stop), largest_px)
