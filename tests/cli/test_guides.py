@@ -8,8 +8,13 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+import napari_regcon as rc
 from napari_regcon._cli.app import app
+from napari_regcon.data.fingerprint import fingerprint
 from napari_regcon.data.volumes import open_volume
+from napari_regcon.session.files import save_session
+from napari_regcon.session.painted import crop
+from napari_regcon.session.saved import SessionImage, SessionState
 
 GUIDES = Path(__file__).parents[2] / "docs" / "how-to"
 
@@ -54,15 +59,44 @@ def test_the_python_guide_works(files, capsys):
     np.testing.assert_array_equal(names["out"], back - 1)
 
 
-def test_the_commands_of_the_guide_work(files):
-    folder, truth = files
-    commands = [line for block in blocks("command-line.md", "bash") for line in block.splitlines()]
-    assert len(commands) == 3
+def run_commands(page):
+    """Run all commands of a page, and return how many there are."""
+    commands = [line for block in blocks(page, "bash") for line in block.splitlines()]
     for command in commands:
         program, *arguments = command.split()
         assert program == "napari-regcon"
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
+    return len(commands)
+
+
+def test_the_guide_to_sessions_works(files, capsys):
+    folder, truth = files
+    volume, labels = rc.open_volume("a.tif"), tifffile.imread("a_labels.tif")
+    image = SessionImage(
+        "cells",
+        volume.axes,
+        volume.data.shape,
+        "uint8",
+        fingerprint(volume.data),
+        str(folder / "a.tif"),
+        patches={(2,): crop(labels[2])},
+    )
+    save_session(SessionState((image,)), folder / "cells.regcon")
+    (folder / "moved.tif").write_bytes((folder / "a.tif").read_bytes())
+    assert run_commands("sessions.md") == 2
+    (code,) = blocks("sessions.md", "python")
+    exec(compile(code, "sessions.md", "exec"), {})  # noqa: S102 - our own page
+    assert "['background', 'object'] pixel-head" in capsys.readouterr().out
+    back = [tifffile.imread(f"{name}.tif") for name in ("cells_again", "moved_again")]
+    assert (back[0] == truth + 1).mean() > 0.9
+    np.testing.assert_array_equal(back[0], back[1])
+    np.testing.assert_array_equal(back[0], tifffile.imread("from_python.tif"))
+
+
+def test_the_commands_of_the_guide_work(files):
+    folder, truth = files
+    assert run_commands("command-line.md") == 3
     for name, values in {
         "a_segmented.zarr": {1, 2},
         "mitochondria.tif": {0, 1, 2},

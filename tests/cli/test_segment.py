@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from napari_regcon import config
 from napari_regcon._cli.app import app
 from napari_regcon.data.volumes import open_volume
+from napari_regcon.engine.embedding import save_network
+from napari_regcon.nn.regcon import RegConNet
 
 
 def run(*args):
@@ -193,6 +195,21 @@ def test_what_cannot_work_is_refused_in_plain_words(
 ):
     monkeypatch.chdir(files[0])
     assert message in refused(files[0], *options)
+
+
+def test_a_file_of_weights_is_a_method(files):
+    folder, truth = files
+    net = RegConNet(embedding=8, regions=4, width=4, levels=2)
+    card = {"embedding": 8, "regions": 4, "width": 4, "levels": 2}
+    save_network(net, folder / "net.safetensors", card)
+    result = run(
+        "segment", folder / "a.tif", "--labels", folder / "a_labels.tif", "--out", folder / "r.tif",
+        "--method", folder / "net.safetensors",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = tifffile.imread(folder / "r.tif")
+    # The network is not trained, so it does not help; a third would be right by chance.
+    assert (found == np.array([1, 4, 9], np.uint8)[truth]).mean() > 0.6
 
 
 def test_parameters_out_of_range_are_refused(files, brightness):

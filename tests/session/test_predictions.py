@@ -38,7 +38,7 @@ def test_time_and_depth_and_single_images():
     book = PredictionBook((2, 3, 4, 4))
     book.start_volume(resume=False)
     book.block_done(Box((0, 1, 0, 0), (1, 3, 4, 4)))
-    assert book.describe_missing() == "2 of 6 slices are done. Missing: 4 of them."
+    assert book.describe_missing() == "2 of 6 slices are done. Missing: 4."
     flat = PredictionBook((4, 4))
     flat.start_volume(resume=False)
     assert flat.missing() == [()]

@@ -7,12 +7,13 @@ the same name, help and range. Nothing here knows what a method does.
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_regcon.config import DEVICES, Parameter, parameters
-from napari_regcon.engine.registry import METHODS
+from napari_regcon.engine.registry import METHODS, method_of_file
 from napari_regcon.errors import InputError
 
 PANEL = "Parameters of the methods"
@@ -80,16 +81,21 @@ def _facts(method: str, item: Parameter) -> str:
 
 
 def check_method(method: str, given: dict[str, Any]) -> None:
-    """Check that a method exists and has the parameters given for it.
+    """Check that a method or file of weights exists and has the parameters given for it.
 
     Raises
     ------
     InputError
         Names the methods, or the methods that have the parameter.
+    WeightsError
+        If a file is given that is for no method.
     """
+    if method not in METHODS and Path(method).is_file():
+        method, _ = method_of_file(Path(method))
     if method not in METHODS:
         raise InputError(
-            f"There is no method {method!r}.", expected=f"Expected one of {', '.join(METHODS)}."
+            f"There is no method {method!r}.",
+            expected=f"Expected one of {', '.join(METHODS)}, or a file of weights.",
         )
     allowed = {item.name for item in parameters(METHODS[method])}
     for name in given:
@@ -101,12 +107,10 @@ def check_method(method: str, given: dict[str, Any]) -> None:
             )
 
 
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        help=f"What to compute on: {', '.join(DEVICES)}. auto takes the fastest that works.",
-        metavar="|".join(DEVICES),
-    ),
-]
+DEVICE: Any = typer.Option(
+    "--device",
+    help=f"What to compute on: {', '.join(DEVICES)}. auto takes the fastest that works.",
+    metavar="|".join(DEVICES),
+)
+DeviceOption = Annotated[str, DEVICE]
 """The option of every command that computes."""

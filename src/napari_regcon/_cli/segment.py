@@ -1,42 +1,64 @@
-"""``napari-regcon segment``: labels on some slices in, the whole volume out."""
+"""``napari-regcon segment``: labels on some slices, or a session, in; the whole volume out."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from napari_regcon._cli.console import follow, peak_memory, stderr, stdout
-from napari_regcon._cli.options import DeviceOption, check_method, with_method_options
+from napari_regcon._cli.console import follow, peak_memory
+from napari_regcon._cli.learn import (
+    LabelFiles,
+    Learnt,
+    learn_from_labels,
+    learn_from_session,
+    report,
+)
+from napari_regcon._cli.options import DEVICE, check_method, with_method_options
 from napari_regcon.errors import InputError
-
-if TYPE_CHECKING:
-    from napari_regcon.data.support import SupportSet
-    from napari_regcon.types import Volume
-
-
-KEPT_BYTES = 256 * 1024**2
-"""Features kept while fitting. Each slice is seen once afterwards, so more would be of no use."""
 
 
 @with_method_options
 def segment(
-    image: Annotated[Path, typer.Argument(help="The image: TIFF, zarr, MRC, NPY or PNG.")],
+    image: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The image: TIFF, zarr, MRC, NPY or PNG. With --session only needed if the image "
+            "is no longer where it was."
+        ),
+    ] = None,
     *,
     labels: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             "--labels",
             help="Labels painted on the image, same shape: 0 = not said, any other value = a "
             "class. The result has the same values. Repeat it with --support-image.",
         ),
-    ],
+    ] = None,
+    session: Annotated[
+        Path | None,
+        typer.Option(
+            "--session",
+            help="A session saved in the dock, in place of --labels: its strokes, method, "
+            "parameters, seed and weights are used.",
+        ),
+    ] = None,
     out: Annotated[
-        Path, typer.Option("--out", help="The result, a name that ends in .zarr, .tif or .tiff.")
-    ],
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The result, a name that ends in .zarr, .tif or .tiff. With --session, the name "
+            "of the session and _segmented.zarr where not given.",
+        ),
+    ] = None,
     method: Annotated[
-        str, typer.Option(help="pixel-head (needs no weights) or in-context.", metavar="METHOD")
-    ] = "pixel-head",
+        str | None,
+        typer.Option(
+            help="pixel-head (needs no weights; the default), in-context, or a file of weights, "
+            "which stands for the method it is for.",
+            metavar="METHOD|FILE",
+        ),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Weights for the method: a registered name, or a file.")
     ] = None,
@@ -52,7 +74,7 @@ def segment(
         Path | None,
         typer.Option(help="Also write the probability of each class, as 0 to 255."),
     ] = None,
-    device: DeviceOption = "auto",
+    device: Annotated[str | None, DEVICE] = None,
     classes: Annotated[
         str | None,
         typer.Option(help="Names of the painted values in increasing order, such as 'er,golgi'."),
@@ -61,7 +83,8 @@ def segment(
         list[Path] | None,
         typer.Option(
             help="The image that --labels were painted on, if not on IMAGE. Repeat both options "
-            "in the same order for several. One --labels more than these: the first is for IMAGE.",
+            "in the same order for several. One --labels more than these: the first is for IMAGE. "
+            "With --session: where other images with strokes are now.",
         ),
     ] = None,
     axes: Annotated[
@@ -71,141 +94,100 @@ def segment(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     parameters: dict[str, Any],
 ) -> None:
-    """Segment a volume from labels painted on some of its slices, or of another volume."""
-    check_method(method, parameters)
-    _check_files(image, out, probabilities, [*labels, *(support_image or [])], overwrite)
-    from napari_regcon.data.volumes import open_volume
+    """Segment a volume from labels painted on some of its slices, or repeat a session."""
+    others = support_image or []
+    if session is not None:
+        said: dict[str, Any] = {
+            "--labels": labels,
+            "--method": method,
+            "--weights": weights,
+            "--axes": axes,
+        }
+        said |= {"--complete": complete, "--classes": classes}
+        said |= {f"--{name.replace('_', '-')}": True for name in parameters}
+        _refuse_beside_session([option for option, value in said.items() if value])
+        out = out or Path(f"{session.stem}_segmented.zarr")
+        given = [session, *others, *([image] if image is not None else [])]
+        _check_files([out, probabilities], given, overwrite=overwrite)
+        from napari_regcon.session.files import load_session
 
-    volume = open_volume(image, axes=axes)
-    pairs = _pairs(volume, labels, support_image or [])
-    painted = _paint(pairs, complete=complete, names=classes)
+        state = load_session(session)
+        _check_inputs([out, probabilities], [Path(i.path) for i in state.images if i.path])
+        learnt = learn_from_session(state, session.absolute().parent, image, others, device)
+    else:
+        image, labels, out = _required(image, labels, out)
+        method = method or "pixel-head"
+        check_method(method, parameters)
+        _check_files([out, probabilities], [image, *labels, *others], overwrite=overwrite)
+        files = LabelFiles(labels, others, axes, complete, classes)
+        learnt = learn_from_labels(image, files, method, parameters, weights, device or "auto")
+    _write(learnt, out, probabilities, overwrite=overwrite)
 
-    with stderr.status("Loading the method"):
-        from napari_regcon.engine.device import choose_device
-        from napari_regcon.engine.features import FeatureStore
-        from napari_regcon.engine.registry import load_segmenter
-        from napari_regcon.engine.volume import segment_volume
 
-        chosen = choose_device(device)
-        segmenter = load_segmenter(
-            method,
-            weights=weights,
-            device=device,
-            store=FeatureStore(KEPT_BYTES),
-            **parameters,
-        )
-    _report("Device", f"{chosen.label} ({chosen.reason.rstrip('.')})")
-    _report("Method", method + "".join(f", {k} = {v}" for k, v in parameters.items()))
-    for value, name, count in painted.table:
-        _report(f"Value {value}", f"{name}, {count:,} px")
-    with stderr.status("Learning from the labels"):
-        predictor = segmenter.fit(painted.support)
+def _write(learnt: Learnt, out: Path, probabilities: Path | None, *, overwrite: bool) -> None:
+    """Segment the whole volume."""
+    from napari_regcon.engine.volume import segment_volume
+
     events = segment_volume(
-        volume,
-        predictor,
+        learnt.volume,
+        learnt.predictor,
         out,
         probabilities=probabilities,
-        class_values=painted.class_values,
+        class_values=learnt.class_values,
         overwrite=overwrite,
     )
     finished = follow(events, "Segmenting")
     for path in finished.outputs:
-        _report("Written", str(path))
-    _report("Time", f"{finished.elapsed_s:.1f} s, peak memory {peak_memory()}")
+        report("Written", str(path))
+    report("Time", f"{finished.elapsed_s:.1f} s, peak memory {peak_memory()}")
 
 
-@dataclass(frozen=True)
-class _Painted:
-    """The support set, and how its classes are numbered in the user's files."""
+def _required(
+    image: Path | None, labels: list[Path] | None, out: Path | None
+) -> tuple[Path, list[Path], Path]:
+    """Check that there is all that is needed where no session says it."""
+    if not labels:
+        raise InputError(
+            "Nothing says what to look for.",
+            expected="Expected labels that are painted on the image (--labels), or a session of "
+            "the dock (--session).",
+        )
+    if image is None or out is None:
+        missing = "--out says where the result goes" if image else "the image is named first"
+        raise InputError(
+            f"{'--out' if image else 'The image'} is missing.",
+            expected=f"Expected that {missing}: napari-regcon segment IMAGE --labels LABELS "
+            "--out OUT.",
+        )
+    return image, labels, out
 
-    support: "SupportSet"
-    class_values: list[int]
-    table: list[tuple[int, str, int]]
+
+def _refuse_beside_session(options: list[str]) -> None:
+    if options:
+        raise InputError(
+            f"{', '.join(options)} cannot be used with --session: the session says it already.",
+            next_step="Leave it out, or give --labels in place of --session.",
+        )
 
 
-def _report(what: str, text: str) -> None:
-    stdout.print(f"{what + ':':<10}{text}", markup=False)
-
-
-def _check_files(
-    image: Path, result: Path, probabilities: Path | None, others: list[Path], overwrite: bool
-) -> None:
+def _check_files(targets: list[Path | None], given: list[Path], *, overwrite: bool) -> None:
     """Refuse before any work what could only fail, or destroy an input, at its end."""
     from napari_regcon.data.export import check_path
 
-    for path in (image, *others):
+    for path in given:
         if not path.exists():
             raise InputError(f"There is no file {str(path)!r}.")
-    inputs = {path.resolve() for path in (image, *others)}
-    for target in (result, probabilities):
+    for target in targets:
         if target is not None:
             check_path(target, overwrite=overwrite)
-            if target.resolve() in inputs:
-                raise InputError(
-                    f"{str(target)!r} is one of the inputs.",
-                    next_step="Choose another name for the result.",
-                )
+    _check_inputs(targets, given)
 
 
-def _pairs(
-    volume: "Volume", labels: list[Path], support_images: list[Path]
-) -> list[tuple["Volume", "Volume"]]:
-    """Return each image with the labels that were painted on it."""
-    from napari_regcon.data.volumes import open_volume
-
-    images = [open_volume(path) for path in support_images]
-    if len(labels) == len(images) + 1:
-        images.insert(0, volume)
-    if len(labels) != len(images):
-        raise InputError(
-            f"There are {len(labels)} --labels for {len(support_images)} --support-image.",
-            expected="Expected one --labels for each --support-image, and one first for the "
-            "image itself if it has labels.",
-        )
-    return [(img, open_volume(path)) for img, path in zip(images, labels, strict=True)]
-
-
-def _paint(
-    pairs: list[tuple["Volume", "Volume"]], *, complete: bool, names: str | None
-) -> _Painted:
-    """Make a support set of label images with any values."""
-    from napari_regcon.data.painted import labels_for, painted_values, renumbered
-    from napari_regcon.data.support import BACKGROUND, SupportSet
-
-    lazy = [labels_for(label, img) for img, label in pairs]
-    counts: dict[int, int] = {}
-    for array, (_, label) in zip(lazy, pairs, strict=True):
-        for value, count in painted_values(array, label.name).items():
-            counts[value] = counts.get(value, 0) + count
-    values = sorted(counts)
-    class_names = _class_names(values, names)
-    if len(values) < 2 and not complete:
-        raise InputError(
-            f"Only one class is painted (value {values[0]}).",
-            expected="Expected at least two.",
-            next_step="Paint a second class, or give --complete if what is not painted on the "
-            "painted slices is background.",
-        )
-    support = SupportSet((BACKGROUND, *class_names) if complete else class_names)
-    for array, (img, _) in zip(lazy, pairs, strict=True):
-        support.add(img, renumbered(array, values, 2 if complete else 1), complete=complete)
-    class_values = [0, *values] if complete else values
-    table = [
-        (value, name, int(count))
-        for value, name, count in zip(
-            class_values, support.classes, support.painted_counts(), strict=True
-        )
-    ]
-    return _Painted(support, class_values, table)
-
-
-def _class_names(values: list[int], names: str | None) -> list[str]:
-    if names is None:
-        return [f"class {value}" for value in values]
-    given = [name.strip() for name in names.split(",")]
-    if len(given) != len(values):
-        raise InputError(
-            f"--classes has {len(given)} name(s), but the labels have the values {values}.",
-            expected="Expected one name for each value, in increasing order.",
-        )
-    return given
+def _check_inputs(targets: list[Path | None], inputs: list[Path]) -> None:
+    taken = {path.resolve() for path in inputs}
+    for target in targets:
+        if target is not None and target.resolve() in taken:
+            raise InputError(
+                f"{str(target)!r} is one of the inputs.",
+                next_step="Choose another name for the result.",
+            )

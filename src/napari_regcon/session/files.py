@@ -1,8 +1,10 @@
 """Session files: what was painted and decided, in one small file.
 
-A session file is a zip of numpy arrays with one JSON text that describes them. It holds no
-pixels of the image and nothing that has to be unpickled, and every size is checked before it is
-read. Files are written next to their place and moved there, so a crash leaves the old one whole.
+A session file is a zip with a text ``session.json`` that describes it, and the painted labels
+as numpy arrays beside it. It holds no pixels of the image and nothing that has to be unpickled,
+and every size is checked before it is read. Files are written next to their place and moved
+there, so a crash or a full disk leaves the old one whole. What the description says is known in
+:mod:`napari_regcon.session.described`.
 """
 
 from __future__ import annotations
@@ -11,82 +13,37 @@ import io
 import json
 import os
 import zipfile
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-import napari_regcon
+from napari_regcon.data.export_files import explained
 from napari_regcon.errors import InputError
-from napari_regcon.session.classes import ClassTable, LabelClass, default_classes
-from napari_regcon.session.marks import Mark
-from napari_regcon.session.painted import Patch
-from napari_regcon.types import Box
+from napari_regcon.session.described import describe, understand
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from napari_regcon.session.saved import SessionState
 
-    from napari_regcon.session.painted import Prefix
-
-FORMAT = 1
 SUFFIX = ".regcon"
+_DESCRIPTION = "session.json"
 _MAX_JSON_BYTES = 64 * 1024**2
-_MAX_PATCH_BYTES = 4 * 1024**3
+_MAX_LABEL_BYTES = 16 * 1024**3
+_HEADER_BYTES = 128
 
-
-@dataclass(frozen=True)
-class SessionState:
-    """Everything a session file holds.
-
-    Parameters
-    ----------
-    image_name : str
-        Name of the image, for people.
-    image_path : str
-        File it came from, or empty.
-    axes : str
-        Its axes, as in :class:`napari_regcon.Volume`.
-    label_shape : tuple of int
-        Shape of a label volume for it.
-    fingerprint : str
-        Of its pixels.
-    classes : tuple of LabelClass
-        The classes.
-    method, weights, device : str
-        What was chosen in the model section; empty weights = the method's own.
-    parameters : dict
-        Parameters of the method that differ from their default.
-    patches : dict
-        Painted part of each plane.
-    marks : tuple of Mark
-        Complete parts.
-    locked_slices, locked_classes, locked_pixels
-        As in :class:`napari_regcon.session.locks.Locks`.
-    version : str
-        Version of the tool that wrote it.
-    """
-
-    image_name: str
-    axes: str
-    label_shape: tuple[int, ...]
-    fingerprint: str = ""
-    image_path: str = ""
-    classes: tuple[LabelClass, ...] = field(default_factory=default_classes)
-    method: str = "pixel-head"
-    weights: str = ""
-    device: str = "auto"
-    parameters: dict[str, Any] = field(default_factory=dict)
-    patches: dict[Prefix, Patch] = field(default_factory=dict)
-    marks: tuple[Mark, ...] = ()
-    locked_slices: tuple[Prefix, ...] = ()
-    locked_classes: tuple[int, ...] = ()
-    locked_pixels: dict[Prefix, Patch] = field(default_factory=dict)
-    version: str = napari_regcon.__version__
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is painted or marked."""
-        return not self.patches and not self.marks
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    EOFError,
+    RecursionError,
+    NotImplementedError,  # a compression that is not known here
+    RuntimeError,  # encrypted
+)
 
 
 def save_session(state: SessionState, path: Path) -> None:
@@ -94,67 +51,58 @@ def save_session(state: SessionState, path: Path) -> None:
 
     Raises
     ------
-    OSError
-        If the folder cannot be written to.
+    InputError
+        If the disk is full or the folder cannot be written to.
     """
-    meta = {
-        "format": FORMAT,
-        "version": state.version,
-        "image": {
-            "name": state.image_name,
-            "path": state.image_path,
-            "axes": state.axes,
-            "label_shape": state.label_shape,
-            "fingerprint": state.fingerprint,
-        },
-        "classes": [asdict(item) for item in state.classes],
-        "model": {
-            "method": state.method,
-            "weights": state.weights,
-            "device": state.device,
-            "parameters": state.parameters,
-        },
-        "planes": _places(state.patches),
-        "locks": {
-            "slices": state.locked_slices,
-            "classes": state.locked_classes,
-            "pixels": _places(state.locked_pixels),
-        },
-        "marks": [
-            {"prefix": m.prefix, "start": m.box.start, "stop": m.box.stop, "whole": m.whole}
-            for m in state.marks
-        ],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    meta, arrays = describe(state)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as stream:
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                archive.writestr("session.json", json.dumps(meta, indent=1))
-                for kind, patches in (("plane", state.patches), ("lock", state.locked_pixels)):
-                    for index, patch in enumerate(patches.values()):
-                        archive.writestr(f"{kind}_{index}.npy", _npy(patch.labels))
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as stream:
+                with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+                    archive.writestr(_DESCRIPTION, json.dumps(meta, indent=1))
+                    for name, labels in arrays.items():
+                        archive.writestr(f"{name}.npy", _npy(labels))
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
-def load_session(path: Path) -> SessionState:
+def load_session(path: str | os.PathLike[str]) -> SessionState:
     """Read a session file.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A file that the dock saved, by hand or by itself.
+
+    Returns
+    -------
+    SessionState
+        What it holds. :func:`napari_regcon.fit_session` makes a predictor of it.
 
     Raises
     ------
     InputError
         If it is not a session file, is damaged, or was written by a newer version.
     """
+    path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive)
     except FileNotFoundError as error:
-        raise InputError(f"There is no session file {path}.") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError) as error:
+        raise InputError(f"There is no session file {str(path)!r}.") from error
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
+    except MemoryError as error:
+        raise InputError(
+            f"There is too little memory for what {path.name} says is painted.",
+            next_step="Close other programs, or open it on a computer with more memory.",
+        ) from error
+    except _DAMAGED as error:
         raise InputError(
             f"{path.name} is not a session file, or it is damaged ({error}).",
             expected=f"Expected a {SUFFIX} file written by this tool.",
@@ -162,83 +110,41 @@ def load_session(path: Path) -> SessionState:
 
 
 def _read(archive: zipfile.ZipFile) -> SessionState:
-    if archive.getinfo("session.json").file_size > _MAX_JSON_BYTES:
+    if archive.getinfo(_DESCRIPTION).file_size > _MAX_JSON_BYTES:
         raise ValueError("its description is too long")
-    meta = json.loads(archive.read("session.json"))
-    if meta["format"] > FORMAT:
-        raise InputError(
-            f"The session was saved by version {meta['version']}, which is newer than this one.",
-            next_step="Update napari-regcon.",
-        )
-    image, model, locks = meta["image"], meta["model"], meta["locks"]
-    shape = tuple(int(n) for n in image["label_shape"])
-    classes = tuple(LabelClass(**item) for item in meta["classes"])
-    ClassTable(classes)
-    return SessionState(
-        image_name=str(image["name"]),
-        image_path=str(image["path"]),
-        axes=str(image["axes"]),
-        label_shape=shape,
-        fingerprint=str(image["fingerprint"]),
-        classes=classes,
-        method=str(model["method"]),
-        weights=str(model["weights"]),
-        device=str(model["device"]),
-        parameters=dict(model["parameters"]),
-        patches=_patches(archive, "plane", meta["planes"], shape),
-        marks=tuple(_mark(item, shape) for item in meta["marks"]),
-        locked_slices=tuple(_prefix(p, shape) for p in locks["slices"]),
-        locked_classes=tuple(int(v) for v in locks["classes"]),
-        locked_pixels=_patches(archive, "lock", locks["pixels"], shape),
-        version=str(meta["version"]),
-    )
+    left = _MAX_LABEL_BYTES
+
+    def labels(name: str, shape: tuple[int, int]) -> np.ndarray:
+        nonlocal left
+        info = archive.getinfo(f"{name}.npy")
+        left -= info.file_size
+        if left < 0:
+            raise ValueError("more is painted than any computer holds")
+        return _labels(archive, info, shape)
+
+    return understand(json.loads(archive.read(_DESCRIPTION)), labels)
 
 
-def _places(patches: dict[Prefix, Patch]) -> list[dict[str, Any]]:
-    return [{"prefix": prefix, "origin": patch.origin} for prefix, patch in patches.items()]
-
-
-def _patches(
-    archive: zipfile.ZipFile, kind: str, places: list[dict[str, Any]], shape: tuple[int, ...]
-) -> dict[Prefix, Patch]:
-    return {
-        _prefix(place["prefix"], shape): _patch(archive, f"{kind}_{i}.npy", place, shape)
-        for i, place in enumerate(places)
-    }
-
-
-def _patch(
-    archive: zipfile.ZipFile, name: str, place: dict[str, Any], shape: tuple[int, ...]
-) -> Patch:
-    height, width = shape[-2:]
-    if archive.getinfo(name).file_size > min(height * width + 1024, _MAX_PATCH_BYTES):
-        raise ValueError(f"{name} is larger than a plane of the image")
-    labels = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-    y, x = (int(i) for i in place["origin"])
-    patch = Patch((y, x), labels)
-    if labels.dtype != np.uint8 or labels.ndim != 2:
-        raise ValueError(f"{name} holds no labels")
-    if patch.box.intersect(Box.of_shape((height, width))) != patch.box:
-        raise ValueError(f"{name} lies outside of the image")
-    return patch
-
-
-def _mark(item: dict[str, Any], shape: tuple[int, ...]) -> Mark:
-    box = Box(tuple(int(i) for i in item["start"]), tuple(int(i) for i in item["stop"]))
-    if len(box.start) != 2 or box.intersect(Box.of_shape(shape[-2:])) != box:
-        raise ValueError("a mark lies outside of the image")
-    return Mark(_prefix(item["prefix"], shape), box, bool(item["whole"]))
-
-
-def _prefix(value: list[int], shape: tuple[int, ...]) -> Prefix:
-    prefix = tuple(int(i) for i in value)
-    outer = shape[:-2]
-    if len(prefix) != len(outer) or any(not 0 <= i < n for i, n in zip(prefix, outer, strict=True)):
-        raise ValueError(f"there is no plane {prefix}")
-    return prefix
+def _labels(archive: zipfile.ZipFile, info: zipfile.ZipInfo, shape: tuple[int, int]) -> np.ndarray:
+    """Read an array whose size is known beforehand, whatever the file says of it."""
+    n_bytes = shape[0] * shape[1]
+    if not n_bytes < info.file_size <= n_bytes + _HEADER_BYTES:
+        raise ValueError(f"{info.filename} has another size than it should have")
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"{info.filename} holds no labels")
+        header = np.lib.format.read_array_header_1_0(stream)
+        if header != (shape, False, np.dtype(np.uint8)):
+            raise ValueError(f"{info.filename} holds other labels than it should")
+        content = stream.read(n_bytes)
+        # The sum over the content is only checked at its end.
+        if len(content) != n_bytes or stream.read(1):
+            raise ValueError(f"{info.filename} is not whole")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _npy(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=False)
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), (1, 0), allow_pickle=False)
     return stream.getvalue()

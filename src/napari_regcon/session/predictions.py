@@ -86,11 +86,10 @@ class PredictionBook:
         total = self._pixels_done.size
         if len(missing) == total:
             return "All slices are missing."
-        if len(self._shape) == 3:
-            names = ", ".join(_ranges(index[0] for index in missing))
-        else:
-            names = f"{len(missing)} of them"
-        return f"{total - len(missing)} of {total} slices are done. Missing: {names}."
+        done = f"{total - len(missing)} of {total} slices are done."
+        if len(self._shape) != 3:
+            return f"{done} Missing: {len(missing)}."
+        return f"{done} Missing: {', '.join(_ranges(index[0] for index in missing))}."
 
 
 def _ranges(numbers: Iterable[int]) -> list[str]:
