@@ -15,8 +15,9 @@ os.environ.setdefault("NAPARI_REGCON_OFFLINE", "1")
 import psutil
 import pytest
 
-# Pools that libraries keep for the life of the interpreter on purpose.
+# Pools that libraries, and the classifier, keep for the life of the interpreter on purpose.
 LIBRARY_THREADS = (
+    "regcon-scores",
     "ThreadPoolExecutor",
     "zarr",
     "asyncio",

@@ -58,9 +58,10 @@ class FakeClient:
 
 
 @pytest.fixture(autouse=True)
-def own_sessions(tmp_path, monkeypatch):
-    """Keep saved sessions out of the user's folder."""
+def own_folders(tmp_path, monkeypatch):
+    """Keep saved sessions and cached features out of the user's folders."""
     monkeypatch.setenv("NAPARI_REGCON_SESSIONS_DIR", str(tmp_path / "sessions"))
+    monkeypatch.setenv("NAPARI_REGCON_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -86,6 +87,7 @@ def dock(make_napari_viewer, qtbot):
             widget.client = clients[0]
             if wake:
                 widget.core.link.wake()
+                clients[0].ready()
         work = widget.core.workspace.current
         if work is not None:
             qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)

@@ -262,16 +262,16 @@ def test_an_earlier_session_can_be_discarded(painted, qtbot):
 def test_strokes_survive_the_closing_of_the_window(painted):
     painted.viewer.close()  # removes all layers first
     (path,) = store.sessions_dir().glob("*.regcon")
-    assert sum(load_session(path).patches[(2,)].counts.values()) == 50
+    assert sum(load_session(path).image.patches[(2,)].counts.values()) == 50
 
 
 def test_a_full_disk_is_told(painted, qtbot, monkeypatch):
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_regcon._qt.autosave.save_session", full)
+    monkeypatch.setattr("napari_regcon.session.files.os.fsync", full)
     with qtbot.waitSignal(painted.core.autosave.failed, timeout=5000) as failed:
         stroke(painted, 1, [(2, 30, 30)])
-    assert "No space left" in failed.args[0]
+    assert "could not be saved by itself: The disk is full" in failed.args[0]
     assert painted.state_line.kind == "failed"
     monkeypatch.undo()

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QFileDialog, QMessageBox
+from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QFileDialog
 
+from napari_regcon._qt.column import Column
+from napari_regcon._qt.parts import Hint
+from napari_regcon._qt.preferences import Preferences, load_preferences
+from napari_regcon._qt.widget import RegconWidget
+from napari_regcon.engine.feature_folder import FeatureFolder
 from napari_regcon.types import Box
 from napari_regcon.worker.protocol import (
     CacheUse,
     ClearCache,
     Configure,
+    EngineDied,
     EngineReady,
     Paint,
     Preview,
     SetClasses,
+    UseCache,
 )
 
-from .conftest import stroke
+from .conftest import FakeClient, stroke
 
 pytestmark = pytest.mark.gui
 
@@ -136,7 +145,7 @@ def test_the_engine_is_left_alone_until_something_is_painted(dock, qtbot):
     qtbot.waitUntil(lambda: widget.client.of(Paint) != [], timeout=5000)
     kinds = [type(r) for r in widget.client.sent]
     assert sorted(k.__name__ for k in kinds[:-1]) == [
-        "CloseImage", "Configure", "OpenImage", "SetClasses",
+        "CloseImage", "Configure", "OpenImage", "SetClasses", "UseCache",
     ]  # fmt: skip
     assert kinds[-1] is Paint
     assert widget.client.last(SetClasses).classes == ("background", "vesicle")
@@ -171,6 +180,47 @@ def test_sections_fold_and_say_what_they_hide(dock, qtbot):
     assert model.content().isVisible()
     qtbot.mouseClick(model.toggleButton(), Qt.MouseButton.LeftButton)
     assert not model.content().isVisible()
+
+
+def test_nothing_is_cut_off(dock, qtbot):
+    data = np.zeros((3, 4, 20, 20), np.uint8)
+    widget = dock(data, show=True, axis_labels=("t", "z", "y", "x"))
+    (column,) = widget.findChildren(Column)
+
+    def fits():
+        right = column.mapTo(widget.window(), column.rect().bottomRight()).x()
+        fits_column = column.widget().width() <= column.viewport().width()
+        return fits_column and right < widget.window().width() and column.width() < widget.width()
+
+    widget.panels.image._change.click()
+    for section in widget.panels.in_order():
+        section.expand(animate=False)
+    model = widget.panels.model
+    for method in range(model._method.count()):
+        model._method.setCurrentIndex(method)
+        model._form._more.setChecked(True)
+        qtbot.waitUntil(fits, timeout=5000)
+
+
+def test_empty_hints_take_no_room(dock):
+    widget = dock(show=True)
+    hints = widget.findChildren(Hint)
+    assert len(hints) > 8
+    assert [h for h in hints if h.isVisible() and not h.text()] == []
+
+
+def test_the_size_of_a_pixel_is_told_where_it_is_known(dock):
+    about = dock().panels.image._about
+    assert about.text() == "6 × 64 × 80 pixels (z, y, x)"
+
+
+@pytest.mark.parametrize(
+    ("units", "words"),
+    [(("nm",) * 3, "A pixel is 30 × 8 × 8 nm."), (None, "A pixel is 30 × 8 × 8 (no unit).")],
+)
+def test_the_size_of_a_pixel_is_told(dock, units, words):
+    about = dock(scale=(30, 8, 8), units=units).panels.image._about
+    assert about.text().endswith(words)
 
 
 def test_classes_are_added_renamed_recoloured_and_removed(painted, qtbot):
@@ -238,43 +288,9 @@ def test_the_form_is_made_from_the_parameters(dock):
     assert widget.client.last(Configure).device == "cpu"
 
 
-def test_the_network_needs_weights_which_are_fetched_once(dock, qtbot, monkeypatch, tmp_path):
-    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(tmp_path))
-    widget = dock()
-    model = widget.panels.model
-    model.choose("in-context", {"downscale": 4}, "", "auto")
-    choice = widget.client.last(Configure)
-    assert (choice.method, choice.weights) == ("in-context", "universeg-v1")
-    assert choice.parameters == (("downscale", 4),)
-    assert "not on this computer" in model._weights.currentText()
-    asked = []
-    monkeypatch.setattr(
-        QMessageBox, "question",
-        lambda *args: asked.append(args[-1]) or QMessageBox.StandardButton.No,
-    )  # fmt: skip
-    model._fetch.click()
-    assert "research only" in asked[0]
-    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
-    with qtbot.waitSignal(widget.shop.failed, timeout=20_000):
-        model._fetch.click()  # the tests are offline
-    assert widget.state_line.kind == "failed"
-    assert "weights import" in widget.state_line.text
-
-
-def test_damaged_weights_are_explained(dock, qtbot, monkeypatch, tmp_path):
-    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(tmp_path / "weights"))
-    file = tmp_path / "mine.pt"
-    file.write_bytes(b"nothing of use")
-    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
-    widget = dock()
-    with qtbot.waitSignal(widget.shop.failed, timeout=20_000):
-        widget.panels.model._import.click()
-    assert "mine.pt" in widget.state_line.text
-
-
 def test_the_device_and_the_cache_are_shown(dock):
-    widget = dock()
-    assert "starts with your first stroke" in widget.state_line.text
+    widget = dock(wake=False)
+    assert "starts when you make or choose a label layer" in widget.state_line.text
     widget.client.say(EngineReady("CPU, 2 threads", "No GPU was found.", 1))
     assert widget.state_line.text == "Ready · CPU, 2 threads"
     assert "No GPU was found." in widget.panels.model._device_hint.text()
@@ -282,6 +298,118 @@ def test_the_device_and_the_cache_are_shown(dock):
     assert "3 MB in memory" in widget.panels.model._cache_hint.text()
     widget.panels.model._clear.click()
     assert isinstance(widget.client.sent[-1], ClearCache)
+
+
+def starts(widget):
+    """Tell whether the engine was started, and the dock says so."""
+    is_shown = "Starting the engine" in widget.state_line.text and widget.state_line.kind == "busy"
+    assert is_shown == (widget.client.of(Configure) != [])
+    return is_shown
+
+
+@pytest.mark.parametrize("how", ["new layer", "layer of another tool", "class"])
+def test_the_engine_starts_as_soon_as_somebody_is_about_to_paint(dock, how):
+    widget = dock(wake=False)
+    assert not starts(widget)
+    match how:
+        case "new layer":
+            widget.panels.labels._new.click()
+        case "layer of another tool":
+            layer = widget.viewer.add_labels(np.zeros((6, 64, 80), np.uint8))
+            assert not starts(widget)
+            widget.panels.labels.layer_chosen.emit(layer)
+        case "class":
+            widget.core.labelling.pick_nth_class(0)
+    assert starts(widget)
+    widget.client.ready()
+    assert (widget.state_line.kind, widget.state_line.text) == ("idle", "Ready · CPU")
+
+
+def test_a_dock_opened_on_labels_of_an_earlier_one_starts_nothing_until_a_class_is_picked(
+    dock, qtbot
+):
+    first = dock()
+    labels = first.core.labelling.new_layer()
+    first.viewer.window.remove_dock_widget(first)
+    first.deleteLater()
+    qtbot.waitUntil(lambda: first.client.closed, timeout=5000)
+    clients = []
+
+    def client(on_event):
+        clients.append(FakeClient(on_event))
+        return clients[-1]
+
+    again = RegconWidget(first.viewer, make_client=client)
+    first.viewer.window.add_dock_widget(again)
+    again.client = clients[0]
+    work = again.core.workspace.current
+    qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)
+    assert work.labels is labels
+    assert again.client.sent == []
+    again.core.labelling.pick_nth_class(1)
+    assert again.client.of(Configure) != []
+
+
+def test_an_engine_that_is_started_again_says_so(painted):
+    painted.client.say(EngineDied("The engine ran out of memory."))
+    assert painted.state_line.kind == "failed"
+    painted.core.live.request_once()
+    assert "Starting the engine" in painted.state_line.text
+    painted.client.say(EngineDied("There is no memory left."))
+    assert painted.state_line.kind == "failed"
+    assert "no memory left" in painted.state_line.text
+    painted.core.live.request_once()
+    painted.client.ready()
+    assert painted.state_line.kind == "idle"
+
+
+def test_why_nothing_is_kept_on_disk_is_shown_where_the_cache_is(dock):
+    widget = dock()
+    widget.client.say(CacheUse(3 * 2**20, 0, 0, "The disk is too full to keep features."))
+    text = widget.panels.model._cache_hint.text()
+    assert "3 MB in memory" in text
+    assert text.endswith("The disk is too full to keep features.")
+
+
+def test_what_an_earlier_session_left_on_disk_is_shown_and_can_be_cleared(dock, qtbot, tmp_path):
+    folder = FeatureFolder(reserve_bytes=0)
+    folder.write("tile", np.zeros((5, 2**10, 2**10), np.uint8))
+    widget = dock(wake=False)
+    hint, clear = widget.panels.model._cache_hint, widget.panels.model._clear
+    qtbot.waitUntil(lambda: "5 MB on disk" in hint.text(), timeout=5000)
+    assert str(tmp_path / "cache") in hint.toolTip()
+    assert "10 GB on disk" in hint.toolTip()
+    assert clear.isEnabled()
+    assert "on disk" in clear.toolTip()
+    assert widget.client.sent == []
+    clear.click()
+    kinds = [type(request) for request in widget.client.sent]
+    assert kinds[0] is UseCache
+    assert kinds[-1] is ClearCache
+
+
+def test_the_preferences_for_the_cache_reach_the_engine(dock, tmp_path, monkeypatch):
+    chosen = types.SimpleNamespace(
+        device="cpu",
+        weights="",
+        live=True,
+        scratch_folder="",
+        cache_memory_gb=0.5,
+        cache_disk_gb=3.0,
+        cache_folder=str(tmp_path / "fast"),
+    )
+    monkeypatch.setattr(
+        "napari.settings.get_plugin_settings", lambda _name: types.SimpleNamespace(general=chosen)
+    )
+    widget = dock()
+    assert widget.client.last(UseCache) == UseCache(2**29, 3 * 2**30, tmp_path / "fast")
+    assert str(tmp_path / "fast") in widget.panels.model._cache_hint.toolTip()
+
+
+def test_the_defaults_of_the_manifest_are_those_of_the_code(dock):
+    widget = dock()
+    (cache,) = widget.client.of(UseCache)
+    assert cache == Preferences().cache == load_preferences().cache
 
 
 @pytest.mark.parametrize("ending", [".ome.tif", ".zarr"])

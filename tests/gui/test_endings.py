@@ -11,6 +11,7 @@ import pytest
 
 from napari_regcon._qt.background import Background
 from napari_regcon.errors import InputError
+from napari_regcon.session.files import load_session
 from napari_regcon.worker.protocol import CloseImage, OpenImage, Preview
 
 from .conftest import stroke
@@ -27,6 +28,14 @@ def test_closing_the_window_ends_the_engine(dock):
     import pathlib
 
     assert not pathlib.Path(scratch).exists()
+
+
+def test_a_stroke_painted_just_before_the_end_is_saved(painted, qapp):
+    work = painted.core.workspace.current
+    session = painted.core.autosave.path_for(work)
+    stroke(painted, 2, [(4, 50, x) for x in range(5, 30)])
+    qapp.aboutToQuit.emit()
+    assert load_session(session).image.patches[(4,)].counts == {2: 25}
 
 
 def test_removing_the_dock_ends_the_engine_and_a_new_one_goes_on(painted, qtbot):

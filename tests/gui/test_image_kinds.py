@@ -195,6 +195,20 @@ def test_new_pixels_are_sent_again_with_what_is_painted(painted, qtbot):
     )
 
 
+def test_a_scale_that_is_set_later_counts_too(painted, qtbot):
+    before = len(painted.client.sent)
+    painted.core.workspace.current.layer.scale = (30, 8, 8)
+    painted.core.live.request_once()
+    opened, painted_planes, preview = painted.client.sent[before:]
+    assert opened.scale == (30.0, 8.0, 8.0)
+    assert np.array_equal(received(painted), painted.core.workspace.current.layer.data)
+    assert isinstance(painted_planes, Paint)
+    assert painted_planes.planes[0].labels.array.any()
+    assert isinstance(preview, Preview)
+    painted.core.live.request_once()
+    assert len(painted.client.of(OpenImage)) == 2
+
+
 def test_pixels_of_another_shape_start_anew(painted, qtbot):
     work = painted.core.workspace.current
     work.layer.data = pixels((4, 30, 40))

@@ -7,11 +7,13 @@ import threading
 import numpy as np
 import pytest
 
-from napari_regcon.types import Box
+from napari_regcon.types import Box, Note
 from napari_regcon.worker.protocol import (
     EngineDied,
     JobDone,
     JobFailed,
+    JobNote,
+    Paint,
     Preview,
     PreviewDone,
 )
@@ -58,7 +60,7 @@ def test_parts_arrive_one_after_the_other(painted, qtbot):
     request = painted.client.last(Preview)
     painted.client.write(request, 1)
     painted.client.say(answer(request, Box((0, 0), (32, 80)), final=False))
-    assert painted.state_line.kind == "busy"
+    qtbot.waitUntil(lambda: painted.state_line.kind == "busy", timeout=5000)
     prediction = painted.core.workspace.current.prediction
     assert prediction.data[2, :32].all()
     assert not prediction.data[2, 32:].any()
@@ -126,6 +128,17 @@ def test_without_live_mode_only_the_button_asks(painted, qtbot):
     assert painted.client.last(Preview).prefix == (4,)
 
 
+def test_a_slice_asked_for_right_after_a_stroke_is_asked_for_with_it(painted):
+    painted.panels.segment.set_live(False)
+    layer = stroke(painted, 2, [(2, 50, x) for x in range(5, 30)])
+    painted.core.live.request_once()
+    last = painted.client.sent[-2:]
+    assert isinstance(last[1], Preview)
+    assert isinstance(last[0], Paint)
+    (plane,) = last[0].planes
+    assert np.count_nonzero(plane.labels.array) == np.count_nonzero(layer.data[2])
+
+
 def test_the_visible_part_comes_first(painted, qtbot):
     painted.viewer.window._qt_window.show()
     painted.viewer.scene.camera.zoom = 40
@@ -157,7 +170,7 @@ def test_a_failure_is_said_in_words_and_forgotten_with_the_next_success(painted)
     assert painted.state_line.kind == "failed"
     assert painted.state_line.text == "The moon is in the way. Wait."
     painted.core.live.request_once()
-    assert painted.state_line.kind == "busy"
+    assert painted.state_line.kind in ("idle", "off")
     painted.client.say(answer(painted.client.last(Preview)))
     assert painted.state_line.kind in ("idle", "off")
 
@@ -168,11 +181,22 @@ def test_a_dead_engine_is_told_and_the_next_stroke_asks_again(painted, qtbot):
     painted.client.say(EngineDied("The engine ran out of memory.", (request.generation,)))
     assert painted.state_line.kind == "failed"
     assert "out of memory" in painted.state_line.text
-    assert "labels are safe" in painted.state_line.text
     assert np.array_equal(painted.core.workspace.current.labels.data, before)
     n_before = len(painted.client.of(Preview))
     stroke(painted, 1, [(2, 30, 30)])
     qtbot.waitUntil(lambda: len(painted.client.of(Preview)) > n_before, timeout=5000)
+
+
+def test_notes_of_a_preview_are_shown_until_the_next_has_none(painted):
+    hint = painted.panels.segment._hint
+    request = painted.client.last(Preview)
+    painted.client.say(JobNote(request.generation, Note("2 slices are not used.")))
+    painted.client.say(answer(request))
+    assert hint.text() == "2 slices are not used."
+    painted.core.live.request_once()
+    assert hint.text() == "2 slices are not used."  # no flicker while the next is under way
+    painted.client.say(answer(painted.client.last(Preview)))
+    assert hint.text() == ""
 
 
 def test_a_cancelled_preview_is_no_failure(painted):

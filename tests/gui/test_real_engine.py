@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -81,7 +82,7 @@ def test_cancel_keeps_what_is_done_and_resume_goes_on(dock, qtbot):
     with qtbot.waitSignal(widget.core.volume.finished, timeout=10_000):
         widget.panels.segment._cancel.click()
     assert 0 < len(book.missing()) < 64
-    assert "Missing" in widget.panels.segment._hint.text()
+    assert "Missing" in widget.panels.segment._note.text()
     done = [z for z in range(64) if (z,) not in book.missing()]
     assert all(prediction(widget)[z].all() for z in done)
     with qtbot.waitSignal(widget.core.volume.finished, timeout=60_000):
@@ -95,7 +96,7 @@ def test_a_killed_engine_is_told_in_words_and_the_next_stroke_works(live, qtbot)
     first = engine_pid(live)
     os.kill(first, signal.SIGKILL)
     qtbot.waitUntil(lambda: live.state_line.kind == "failed", timeout=10_000)
-    assert "labels are safe" in live.state_line.text
+    assert "Nothing painted is lost" in live.state_line.text
     assert np.array_equal(live.core.workspace.current.labels.data, labels)
     live.core.workspace.current.prediction.data[:] = 0
     with qtbot.waitSignal(live.core.live.shown, timeout=START_MS):
@@ -121,6 +122,11 @@ def test_the_window_answers_while_the_engine_works(dock, qtbot):
     stroke(widget, 2, [(3, 20, x) for x in range(10, 140)])
     with qtbot.waitSignal(widget.core.live.shown, timeout=START_MS):
         stroke(widget, 1, [(3, 20, x) for x in range(300, 410)])
+    for y in (30, 34):  # adding a layer and drawing it for the first time takes napari longer
+        with qtbot.waitSignal(widget.core.live.shown, timeout=30_000):
+            widget.core.live.show_uncertainty(True)
+            stroke(widget, 1, [(3, y, x) for x in range(300, 410)])
+    widget.viewer.screenshot(flash=False)
     gaps = Gaps()
     for y in range(40, 100, 10):
         with qtbot.waitSignal(widget.core.live.shown, timeout=30_000):
@@ -128,29 +134,37 @@ def test_the_window_answers_while_the_engine_works(dock, qtbot):
     with qtbot.waitSignal(widget.core.volume.finished, timeout=120_000):
         widget.core.volume.start()
     gaps.stop()
-    # Generous, as the processors of a test machine are shared; the aim is 0.05 s.
+    # Generous, as the processors of a test machine are shared.
     assert np.percentile(gaps.seconds, 99) < 0.1
+    # The aim itself, in time that the window's own thread computed: others cannot make that
+    # longer.
+    assert max(gaps.computed) <= 0.05, str(gaps)
 
 
 class Gaps:
-    """Measures how long the event loop does not answer."""
+    """Measures how long the event loop does not answer, and how long it computes meanwhile."""
 
     def __init__(self):
         self.seconds = []
-        self._last = time.perf_counter()
+        self.computed = []
+        gc.collect()
+        gc.freeze()  # looking through what other tests left behind takes long, too
+        self._last = time.perf_counter(), time.thread_time()
         self._timer = QTimer()
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._beat)
         self._timer.start()
 
     def _beat(self):
-        now = time.perf_counter()
-        self.seconds.append(now - self._last)
+        now = time.perf_counter(), time.thread_time()
+        self.seconds.append(now[0] - self._last[0])
+        self.computed.append(now[1] - self._last[1])
         self._last = now
 
     def stop(self):
         self._timer.stop()
+        gc.unfreeze()
 
     def __str__(self):
-        middle, high, most = np.percentile(self.seconds, [50, 95, 100]) * 1000
-        return f"median {middle:.1f} ms, 95 % {high:.1f} ms, longest {most:.1f} ms"
+        longest = ", ".join(f"{1000 * s:.0f}" for s in sorted(self.computed)[-5:])
+        return f"the longest times the window computed, in ms: {longest}"

@@ -12,6 +12,7 @@ from napari_regcon.worker.protocol import (
     JobFailed,
     JobNote,
     JobProgress,
+    Paint,
     Preview,
     PreviewDone,
     SegmentVolume,
@@ -64,8 +65,23 @@ def test_blocks_are_shown_while_the_rest_is_under_way(volume, qtbot):
     done(volume, qtbot)
     assert values(volume) == [1, 2, 2, 2, 1, 1]
     assert not volume.core.volume.running
-    assert "All slices" in volume.panels.segment._hint.text()
+    assert "All slices" in volume.panels.segment._note.text()
     assert volume.panels.segment._resume.isHidden()
+    stroke(volume, 2, [(2, 50, x) for x in range(5, 30)])
+    qtbot.waitUntil(lambda: not volume.panels.segment._note.text(), timeout=5000)
+
+
+def test_a_note_stays_until_another_image_is_chosen(volume, qtbot):
+    block(volume, 2, 4, 2)
+    done(volume, qtbot, cancelled=True)
+    volume.viewer.dims.set_current_step(0, 5)
+    stroke(volume, 2, [(5, 50, x) for x in range(5, 30)])
+    known = volume.core.workspace.current.state.painted
+    qtbot.waitUntil(lambda: (5,) in dict(known.items()), timeout=5000)
+    assert "Missing" in volume.panels.segment._note.text()
+    volume.viewer.add_image(np.zeros((4, 30, 30), dtype=np.float32), name="second")
+    volume.panels.image._combo.activated.emit(1)
+    assert volume.panels.segment._note.text() == ""
 
 
 def test_progress_and_time_left_are_shown(volume):
@@ -78,7 +94,7 @@ def test_progress_and_time_left_are_shown(volume):
     assert volume.state_line.kind == "busy"
     assert not volume.panels.segment._volume.isEnabled()
     volume.client.say(JobNote(request.generation, Note("Smaller steps now.")))
-    assert volume.panels.segment._hint.text() == "Smaller steps now."
+    assert volume.panels.segment._note.text() == "Smaller steps now."
 
 
 def test_cancel_keeps_what_is_done_and_resume_goes_on(volume, qtbot):
@@ -89,7 +105,7 @@ def test_cancel_keeps_what_is_done_and_resume_goes_on(volume, qtbot):
     assert not volume.panels.segment._cancel.isEnabled()
     done(volume, qtbot, cancelled=True)
     assert values(volume) == [0, 0, 2, 2, 0, 0]
-    hint = volume.panels.segment._hint.text()
+    hint = volume.panels.segment._note.text()
     assert hint == "2 of 6 slices are done. Missing: 0–1, 4–5."
     assert volume.state_line.kind != "failed"
 
@@ -100,6 +116,67 @@ def test_cancel_keeps_what_is_done_and_resume_goes_on(volume, qtbot):
     block(volume, 4, 6, 1)
     done(volume, qtbot)
     assert values(volume) == [1, 1, 2, 2, 1, 1]
+
+
+def told(widget):
+    """Return how many pixels of each plane the engine was last told to be painted."""
+    planes = [plane for request in widget.client.of(Paint) for plane in request.planes]
+    return {plane.prefix: np.count_nonzero(plane.labels.array) for plane in planes}
+
+
+@pytest.mark.parametrize("way", ["paint", "data_setitem", "undo", "through slices"])
+def test_a_volume_started_right_after_an_edit_sees_it(painted, qtbot, way):
+    layer = painted.core.workspace.current.labels
+    match way:
+        case "paint":
+            stroke(painted, 2, [(4, 50, x) for x in range(5, 30)])
+        case "data_setitem":
+            layer.data_setitem((np.array([4, 4, 5]), np.array([3, 4, 3]), np.array([6, 7, 8])), 1)
+        case "undo":
+            layer.undo()
+        case "through slices":
+            layer.data_setitem(
+                (np.repeat(np.arange(6), 9), np.tile(np.arange(9), 6), np.full(54, 3)), 1
+            )
+    painted.core.volume.start()
+    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=5000)
+    since = painted.client.sent.index(painted.client.last(SegmentVolume))
+    assert not [r for r in painted.client.sent[since:] if isinstance(r, Paint)]
+    counts = {z: np.count_nonzero(plane) for z, plane in enumerate(np.asarray(layer.data))}
+    assert counts == {z: told(painted).get((z,), 0) for z in range(6)}
+
+
+def test_a_volume_started_right_after_the_first_strokes_sees_them(dock, qtbot):
+    widget = dock()
+    stroke(widget, 1, [(2, 10, x) for x in range(5, 30)])
+    stroke(widget, 2, [(2, 40, x) for x in range(5, 30)])
+    widget.core.volume.start()
+    qtbot.waitUntil(lambda: widget.client.of(SegmentVolume) != [], timeout=5000)
+    assert told(widget) == {(2,): 50}
+
+
+def test_a_volume_waits_until_a_chosen_layer_is_looked_through(dock, qtbot):
+    widget = dock(np.zeros((300, 64, 80), np.uint8))
+    data = np.zeros((300, 64, 80), np.uint8)
+    data[7, 3:9, 3:9] = 1
+    data[299, 3:9, 3:9] = 2
+    widget.core.labelling.use_layer(widget.viewer.add_labels(data))
+    widget.core.volume.start()
+    assert widget.core.volume.running
+    qtbot.waitUntil(lambda: widget.client.of(SegmentVolume) != [], timeout=10_000)
+    assert told(widget) == {(7,): 36, (299,): 36}
+
+
+def test_a_volume_cancelled_before_it_began_asks_for_nothing(painted, qtbot):
+    stroke(painted, 2, [(4, 50, x) for x in range(5, 30)])
+    painted.core.volume.start()
+    with qtbot.waitSignal(painted.core.volume.finished, timeout=5000):
+        painted.core.volume.cancel()
+    assert not painted.core.volume.running
+    assert painted.client.cancelled == []
+    painted.core.volume.start()
+    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=5000)
+    assert len(painted.client.of(SegmentVolume)) == 1
 
 
 def test_a_newer_preview_is_not_overwritten(volume, qtbot):
@@ -150,6 +227,7 @@ def test_deleting_the_image_stops_its_work(volume, qtbot):
     request = volume.client.last(SegmentVolume)
     volume.viewer.layers.remove(volume.core.workspace.current.layer)
     assert volume.client.cancelled == [request.generation]
+    assert "'cells' was removed" in volume.panels.segment._note.text()
     assert volume.core.workspace.current is None
     assert not volume.core.volume.running
     volume.client.say(JobDone(request.generation, True, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -15,7 +16,7 @@ sys.path.append(FAKE_ENGINE)
 @pytest.fixture
 def fake_env(tmp_path):
     return {
-        "PYTHONPATH": FAKE_ENGINE,
+        "PYTHONPATH": os.pathsep.join(filter(None, (FAKE_ENGINE, os.environ.get("PYTHONPATH")))),
         "FAKE_ENGINE": "methods",
         "FAKE_HANGS": str(tmp_path / "hangs"),
     }

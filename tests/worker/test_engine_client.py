@@ -459,7 +459,8 @@ def test_send_returns_at_once_even_if_the_engine_does_not_read(window):
     begin = time.perf_counter()
     for _ in range(200):
         window.paint((1,), noise)
-    assert time.perf_counter() - begin < 0.2
+    # Waiting for the engine would take for ever: it is not running.
+    assert time.perf_counter() - begin < 2
     process.resume()
     window.paint((1,), np.zeros_like(noise))
     window.check_preview()

@@ -284,6 +284,65 @@ def test_newest_preview_first_and_volumes_in_turn(make_window):
     assert order == [preview, *volumes]
 
 
+LARGE = (2, 640, 640)
+"""Sixteen hundred tiles of the fake method in a plane."""
+
+
+def steps_until(client, generation):
+    """Work on until a generation is answered to the end; return how many steps it took."""
+    for n in range(10_000):
+        if any(ends(e, generation) for e in client.events):
+            return n
+        client.loop.step()
+    pytest.fail("was never answered")
+
+
+@pytest.mark.parametrize("why", ["stroke", "scroll", "cancel"])
+def test_a_long_preview_gives_way_between_two_parts(make_window, why):
+    window = make_window(LARGE)
+    client = window.client
+    long = window.preview(whole_plane=True)
+    for _ in range(50):
+        client.loop.step()
+    match why:
+        case "stroke":
+            window.paint(plane=np.roll(strokes(LARGE), 40, axis=0))
+            newer = window.preview(box=Box((0, 0), (32, 32)))
+        case "scroll":
+            newer = window.preview(prefix=(1,), box=Box((0, 0), (32, 32)))
+        case "cancel":
+            client.send(Cancel(long))
+            newer = window.preview(box=Box((0, 0), (32, 32)))
+    (told,) = [e for e in client.events if ends(e, long)]
+    assert isinstance(told, JobDone)
+    assert told.cancelled
+    # Four tiles, and what the fit takes.
+    assert steps_until(client, newer) < 12
+    assert not client.loop.is_busy
+
+
+def test_a_preview_answers_while_a_volume_runs_and_then_they_take_turns(make_window):
+    window = make_window(LARGE)
+    client = window.client
+    volume = window.segment()
+    for _ in range(50):
+        client.loop.step()
+    box = Box((0, 0), (32, 32))
+    preview = window.preview(box=box, whole_plane=True)
+    since = len(client.events)
+    for _ in range(12):
+        client.loop.step()
+    (shown,) = [e for e in client.events[since:] if isinstance(e, PreviewDone)]
+    assert (shown.generation, shown.box, shown.final) == (preview, box, False)
+    # The rest of the plane does not hold the volume back, nor the other way round.
+    in_turns = steps_until(client, preview)
+    alone = 1600
+    assert alone < in_turns < 2.3 * alone
+    assert steps_until(client, volume) < 2 * alone
+    np.testing.assert_array_equal(window.volume.array, truth(LARGE))
+    np.testing.assert_array_equal(window.out.array, truth(LARGE[1:]))
+
+
 def test_volume_uses_what_was_painted_when_it_was_asked_for(window):
     generation = window.segment()
     wrong = 3 - strokes((48, 64))

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_regcon.errors import InputError
+from napari_regcon.errors import InputError, RegconError
 from napari_regcon.session import store
-from napari_regcon.session.files import SessionState, load_session, save_session
-from napari_regcon.worker.protocol import Configure
+from napari_regcon.session.files import load_session, save_session
+from napari_regcon.session.weights import with_sum
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
     from napari_regcon._qt.background import Background
-    from napari_regcon._qt.classes import Classes
+    from napari_regcon._qt.snapshot import Snapshot
     from napari_regcon._qt.workspace import ImageWork, Workspace
+    from napari_regcon.session.saved import SessionState
 
 DELAY_MS = 2000
 
@@ -35,8 +36,8 @@ class Autosave(QObject):
     ----------
     workspace : Workspace
         The images.
-    classes : Classes
-        Are saved too.
+    snapshot : Snapshot
+        Says what is saved.
     background : Background
         Does the work.
     parent : QObject, optional
@@ -44,8 +45,6 @@ class Autosave(QObject):
 
     Attributes
     ----------
-    model : Configure
-        What is chosen in the model section; is saved too.
     offered : Signal
         ImageWork, str: an earlier session on this image, in words.
     saved : Signal
@@ -61,14 +60,13 @@ class Autosave(QObject):
     def __init__(
         self,
         workspace: Workspace,
-        classes: Classes,
+        snapshot: Snapshot,
         background: Background,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self.model = Configure()
         self._workspace = workspace
-        self._classes = classes
+        self._snapshot = snapshot
         self._background = background
         self._paths: dict[str, Path] = {}
         self._dirty: dict[str, tuple[SessionState, Path]] = {}
@@ -90,7 +88,7 @@ class Autosave(QObject):
         work = work or self._workspace.current
         if work is None or work.source is None or work.labels is None:
             return
-        self._dirty[work.image_id] = (self._state(work), self.path_for(work))
+        self._dirty[work.image_id] = (self._snapshot.of(work), self.path_for(work))
         if not self._timer.isActive():  # never put off, so that it happens in time
             self._timer.start()
 
@@ -137,19 +135,28 @@ class Autosave(QObject):
         for image_id in list(self._dirty):
             self._save_now(image_id)
 
+    def keep_apart(self, work: ImageWork) -> None:
+        """Write what an image looks like now into a file that nothing writes to again."""
+        if work.source is not None and work.labels is not None:
+            path = store.new_session_path(work.state.fingerprint)
+            self._start(self._snapshot.of(work), path)
+
     def _save_all(self) -> None:
         waiting, self._dirty = list(self._dirty.values()), {}
         for state, path in waiting:
-            if _is_worth_it(state, path):
-                work = _save(state, path)
-                self._background.start(work, done=self.saved.emit, failed=self._on_failed)
+            self._start(state, path)
+
+    def _start(self, state: SessionState, path: Path) -> None:
+        if _is_worth_it(state, path):
+            work = _save(state, path)
+            self._background.start(work, done=self.saved.emit, failed=self._on_failed)
 
     def _save_now(self, image_id: str) -> None:
         state, path = self._dirty.pop(image_id)
         try:
             if _is_worth_it(state, path):
-                save_session(state, path)
-        except OSError as error:
+                save_session(with_sum(state), path)
+        except RegconError as error:
             self._on_failed(str(error))
 
     def _on_failed(self, message: str) -> None:
@@ -160,26 +167,6 @@ class Autosave(QObject):
             self._save_now(work.image_id)
         self._paths.pop(work.image_id, None)
         self._earlier.pop(work.image_id, None)
-
-    def _state(self, work: ImageWork) -> SessionState:
-        state = work.state
-        return SessionState(
-            image_name=state.name,
-            image_path=str(work.source.path or "") if work.source is not None else "",
-            axes=state.geometry.axes,
-            label_shape=state.geometry.label_shape,
-            fingerprint=state.fingerprint,
-            classes=tuple(self._classes.table),
-            method=self.model.method,
-            weights=self.model.weights or "",
-            device=self.model.device,
-            parameters=dict(self.model.parameters),
-            patches=dict(state.painted.items()),
-            marks=tuple(state.marks),
-            locked_slices=tuple(sorted(state.locks.slices)),
-            locked_classes=tuple(sorted(state.locks.classes)),
-            locked_pixels=state.locks.pixels(),
-        )
 
     def _look_for_earlier(self, work: ImageWork) -> None:
         if work.image_id in self._asked:
@@ -198,7 +185,7 @@ class Autosave(QObject):
         path, state, modified = found
         self._earlier[work.image_id] = (path, state)
         when = time.strftime("%d %b %Y, %H:%M", time.localtime(modified))
-        n = len(state.patches)
+        n = len(state.image.patches)
         painted = f"{n} painted slice{'s' if n != 1 else ''}"
         also = " and final labels" if store.final_path(path).exists() else ""
         self.offered.emit(work, f"You worked on this image before ({when}): {painted}{also}.")
@@ -206,14 +193,14 @@ class Autosave(QObject):
 
 def _is_worth_it(state: SessionState, path: Path) -> bool:
     """Tell whether there is something to save, or something saved that has changed."""
-    return not state.is_empty or path.exists() or store.final_path(path).exists()
+    return not state.image.is_empty or path.exists() or store.final_path(path).exists()
 
 
 def _save(state: SessionState, path: Path) -> Generator[None, None, Path]:
     yield
-    save_session(state, path)
+    save_session(with_sum(state), path)
     yield
-    store.remove_old(state.fingerprint, path)
+    store.remove_old(state.image.fingerprint, path)
     return path
 
 
@@ -230,7 +217,7 @@ def _newest(
             modified = path.stat().st_mtime
         except (InputError, OSError):
             continue  # damaged or gone: an older one may be whole
-        empty = state.is_empty and not store.final_path(path).exists()
-        if state.label_shape == shape and not empty:
+        empty = state.image.is_empty and not store.final_path(path).exists()
+        if state.image.label_shape == shape and not empty:
             return path, state, modified
     return None

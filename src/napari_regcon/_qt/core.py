@@ -26,6 +26,8 @@ from napari_regcon._qt.locking import Locking
 from napari_regcon._qt.marking import Marking
 from napari_regcon._qt.results import Results
 from napari_regcon._qt.saving import Saving
+from napari_regcon._qt.session_files import SessionFiles
+from napari_regcon._qt.snapshot import Snapshot
 from napari_regcon._qt.volume_job import VolumeJob
 from napari_regcon._qt.workspace import Workspace
 from napari_regcon.worker.client import EngineClient
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_regcon._qt.preferences import Preferences
-    from napari_regcon.session.files import SessionState
+    from napari_regcon.session.saved import SessionState
     from napari_regcon.worker.protocol import EngineEvent
 
 
@@ -69,15 +71,25 @@ class DockCore(QObject):
         scratch = Path(self._scratch.name)
         self.background = Background(self)
         self.link = EngineLink(make_client, self)
+        self.cache = preferences.cache
+        self.link.send(self.cache)
         self.workspace = Workspace(viewer, self.link, self.background, self)
         self.classes = Classes(self.link, self)
         self.labelling = Labelling(self.workspace, self.classes, scratch, self)
         self.marking = Marking(self.workspace, self)
         self.results = Results(self.workspace, self.classes, scratch, self)
-        self.live = LivePreview(self.workspace, self.link, self.classes, self.results, self)
-        self.volume = VolumeJob(self.workspace, self.link, self.results, self.background, self)
+        self.live = LivePreview(
+            self.workspace, self.link, self.classes, self.labelling, self.results, self
+        )
+        self.volume = VolumeJob(
+            self.workspace, self.link, self.labelling, self.results, self.background, self
+        )
         self.saving = Saving(self.workspace, self.classes, self.background, self)
-        self.autosave = Autosave(self.workspace, self.classes, self.background, self)
+        self.snapshot = Snapshot(self.workspace, self.classes, self.link, self)
+        self.autosave = Autosave(self.workspace, self.snapshot, self.background, self)
+        self.sessions = SessionFiles(
+            self.workspace, self.labelling, self.snapshot, self.background, self
+        )
         self.locking = Locking(self.workspace, self)
         self.finals = Finals(
             self.workspace, self.classes, self.results, self.autosave.final_file, self
@@ -85,12 +97,13 @@ class DockCore(QObject):
         self.correction = Correction(
             self.workspace, self.classes, self.finals, self.background, self
         )
-        self.guide = Guide(self.workspace, self.link, self.results, self)
+        self.guide = Guide(self.workspace, self.link, self.labelling, self.results, self)
         for changed in (self.labelling.painted, self.marking.marked, self.finals.locked):
             changed.connect(self.autosave.note)
         for happened in (self.classes.changed, self.locking.changed, self.correction.changed):
             happened.connect(self.autosave.note)
         self.labelling.layer_changed.connect(self._prepare)
+        self.labelling.begun.connect(self.link.wake)
         self.labelling.painted.connect(self.live.request)
         self.marking.marked.connect(self.live.request)
         self.classes.changed.connect(self.live.request)
@@ -100,19 +113,38 @@ class DockCore(QObject):
         """Go on with the earlier session of the chosen image; None if there is none."""
         work = self.workspace.current
         found = self.autosave.take_earlier(work) if work is not None else None
-        if work is None or found is None:
+        if found is None:
             return None
-        state, final = found
+        self._restore(*found)
+        return found[0]
+
+    def go_on_with(self, state: SessionState) -> None:
+        """Bring the chosen image into the state of a session that fits it.
+
+        What was painted before stays in its layer and in a file of its own.
+        """
+        if self.workspace.current is not None:
+            self.autosave.keep_apart(self.workspace.current)
+            self._restore(state)
+
+    def _restore(self, state: SessionState, final: np.ndarray | None = None) -> None:
+        work = self.workspace.current
+        if work is None:
+            return
+        painted, image = work.state.painted, state.image
         self.classes.restore(state.classes)
-        self.labelling.new_layer(state.patches)
-        work.state.marks.replace_all(state.marks)
+        for other in self.workspace.works():
+            if other is not work:
+                self.classes.ensure(other.state.painted.counts(), other.state.name)
+        painted.touch_all()  # what was marked complete may be so no longer
+        self.labelling.new_layer(image.patches)
+        work.state.marks.replace_all(image.marks)
         work.state.locks.restore(state.locked_slices, state.locked_classes, state.locked_pixels)
-        work.state.painted.touch_all()
+        painted.touch_all()
         if final is not None:
             self.finals.make(work, final)
         self.marking.marked.emit(work)
         self.locking.changed.emit()
-        return state
 
     def _prepare(self) -> None:
         """Make the prediction layer now: adding a layer takes napari longer than a frame."""
@@ -143,11 +175,14 @@ class DockCore(QObject):
         self._closed = True
         for closer in self._closers:
             closer()
+        for work in self.labelling.finish():
+            self.autosave.note(work)
         self.autosave.close()
         self.labelling.close()
         self.finals.close()
         self.guide.close()
         self.live.close()
+        self.results.close()
         self.volume.close()
         self.link.close()
         self.workspace.close()

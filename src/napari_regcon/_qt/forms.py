@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import create_widget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
 from napari_regcon.config import Parameter, parameters
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-CHOICE_TEXTS = {"dimensions": {2: "2-D: each slice alone", 3: "3-D: neighbouring slices too"}}
+CHOICE_TEXTS = {"dimensions": {2: "2-D: one slice", 3: "3-D: several"}}
 """What to show for values that do not speak for themselves."""
 
 
@@ -95,10 +95,16 @@ def _control(parameter: Parameter) -> Any:
             options["step"] = 0.1
         options = {key: value for key, value in options.items() if value is not None}
     widget_type = options.pop("widget_type", None)
-    return create_widget(
+    control = create_widget(
         value=parameter.default,
         annotation=type(parameter.default),
         name=parameter.name,
         options=options,
         widget_type=widget_type,
     )
+    if isinstance(control.native, QComboBox):  # else its longest text would widen the dock
+        control.native.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        control.native.setMinimumContentsLength(5)
+    return control

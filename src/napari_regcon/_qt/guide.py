@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Points
 
     from napari_regcon._qt.jobs import EngineLink
+    from napari_regcon._qt.labelling import Labelling
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.session.painted import Prefix
@@ -37,6 +38,8 @@ class Guide(QObject):
         The images.
     link : EngineLink
         Is asked for previews with uncertainty.
+    labelling : Labelling
+        Knows what is painted.
     results : Results
         Shows the predictions made on the way.
     parent : QObject, optional
@@ -62,12 +65,14 @@ class Guide(QObject):
         self,
         workspace: Workspace,
         link: EngineLink,
+        labelling: Labelling,
         results: Results,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
         self._link = link
+        self._labelling = labelling
         self._results = results
         self._work: ImageWork | None = None
         self._queue: list[Prefix] = []
@@ -87,7 +92,10 @@ class Guide(QObject):
     def start(self) -> None:
         """Look for the next place on the chosen image."""
         work = self._workspace.current
-        if work is None or self.running or not self._workspace.tell_painted(work):
+        if work is None or self.running:
+            return
+        self._labelling.catch_up()
+        if not self._workspace.tell_painted(work):
             return
         geometry = work.state.geometry
         painted = [prefix for prefix, _ in work.state.painted.items()]

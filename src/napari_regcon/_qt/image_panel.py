@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QWidget
 
 from napari_regcon._qt.layers import role_of
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, empty, row_of
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from napari_regcon.session.geometry import Geometry
 
 AXIS_NAMES = {"T": "time", "Z": "depth", "Y": "rows", "X": "columns", "C": "channel"}
+AXES_IN_A_ROW = 3
+SAMPLE = "Electron microscopy phantom"
+"""As the manifest calls it."""
 
 
 class ImagePanel(Section):
@@ -47,7 +50,7 @@ class ImagePanel(Section):
         self._combo.activated.connect(self._on_activated)
         self._about = Hint()
         self._axes_box = QWidget(self)
-        self._axes_row = QHBoxLayout(self._axes_box)
+        self._axes_row = QGridLayout(self._axes_box)
         self._axes_row.setContentsMargins(0, 0, 0, 0)
         self._axes_box.hide()
         self._axes: list[QComboBox] = []
@@ -76,17 +79,14 @@ class ImagePanel(Section):
         self._combo.setCurrentIndex(self._listed.index(layer) if layer in self._listed else -1)
         self._show_axes(geometry)
         if geometry is None or layer is None:
-            empty = "Open an image, or take a sample: File > Open Sample > napari-regcon."
+            empty = f"Open an image, or take one to try: File > Open Sample > {SAMPLE}."
             self._about.say("" if self._combo.count() else empty)
             return
         sizes = " × ".join(str(n) for n in geometry.label_shape)
         letters = ", ".join(geometry.label_axes.lower())
         channels = ", in colour" if geometry.rgb else ""
         channels = ", with channels" if "C" in geometry.letters else channels
-        pixel = " × ".join(f"{layer.scale[s]:g}" for s in geometry.order)
-        unit = f"{layer.units[geometry.order[-1]]:~}"
-        unit = "" if unit == "px" else f"\nA pixel is {pixel} {unit}."
-        self._about.say(f"{sizes} pixels ({letters}){channels}{unit}")
+        self._about.say(f"{sizes} pixels ({letters}){channels}{_pixel_size(layer, geometry)}")
 
     def show_trouble(self, text: str) -> None:
         """Say why an image cannot be used."""
@@ -139,7 +139,8 @@ class ImagePanel(Section):
                 combo.addItem(name, key)
             combo.setCurrentIndex(list(AXIS_NAMES).index(letter))
             combo.activated.connect(self._on_axes)
-            self._axes_row.addWidget(combo)
+            n = len(self._axes)
+            self._axes_row.addWidget(combo, n // AXES_IN_A_ROW, n % AXES_IN_A_ROW)
             self._axes.append(combo)
 
     def _toggle_axes(self) -> None:
@@ -151,3 +152,14 @@ class ImagePanel(Section):
             self.axes_chosen.emit(letters)
         else:
             self._trouble.say("Every axis needs another meaning, with rows and columns among them.")
+
+
+def _pixel_size(layer: Image, geometry: Geometry) -> str:
+    """Return a line on the size of a pixel, or nothing where nobody said anything about it."""
+    sizes = [float(layer.scale[axis]) for axis in geometry.order]
+    unit = f"{layer.units[geometry.order[-1]]:~}"
+    if unit in ("px", "pixel"):
+        if len(set(sizes)) == 1:
+            return ""
+        unit = "(no unit)"
+    return f"\nA pixel is {' × '.join(f'{size:g}' for size in sizes)} {unit}."

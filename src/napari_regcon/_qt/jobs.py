@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_regcon.errors import EngineError
 from napari_regcon.worker.protocol import (
+    ClearCache,
     CloseImage,
     Configure,
     EngineDied,
@@ -22,6 +23,7 @@ from napari_regcon.worker.protocol import (
     Preview,
     SegmentVolume,
     SetClasses,
+    UseCache,
 )
 
 if TYPE_CHECKING:
@@ -64,9 +66,12 @@ class EngineLink(QObject):
     ----------
     event : Signal
         Every event of the engine, in the GUI thread.
+    starting : Signal
+        The engine process is being started; the next event says how that ended.
     """
 
     event = Signal(object)
+    starting = Signal()
     _arrived = Signal(object)
 
     def __init__(
@@ -77,6 +82,7 @@ class EngineLink(QObject):
         super().__init__(parent)
         self._closed = False
         self._awake = False
+        self._is_up = False
         self._held: list[Request] = []
         self._arrived.connect(self._deliver)  # queued, as it is emitted in another thread
         self._client = make_client(self._arrived.emit)
@@ -87,7 +93,7 @@ class EngineLink(QObject):
             return
         self._held = [held for held in self._held if not _replaces(request, held)]
         self._held.append(request)
-        if isinstance(request, Paint | Preview | SegmentVolume):
+        if isinstance(request, Paint | Preview | SegmentVolume | ClearCache):
             self.wake()
         elif self._awake:
             self._pass_on()
@@ -114,6 +120,9 @@ class EngineLink(QObject):
 
     def _pass_on(self) -> None:
         held, self._held = self._held, []
+        if not self._is_up and any(not isinstance(request, CloseImage) for request in held):
+            self._is_up = True
+            self.starting.emit()
         try:
             for request in held:
                 self._client.send(request)
@@ -122,13 +131,14 @@ class EngineLink(QObject):
 
     def _deliver(self, event: EngineEvent) -> None:
         if not self._closed:
+            self._is_up = not isinstance(event, EngineDied)
             self.event.emit(event)
 
 
 def _replaces(new: Request, old: Request) -> bool:
     """Tell whether a waiting request is of no use any more because of a newer one."""
     match new, old:
-        case (Configure(), Configure()) | (SetClasses(), SetClasses()):
+        case (Configure(), Configure()) | (SetClasses(), SetClasses()) | (UseCache(), UseCache()):
             return True
         case CloseImage(), OpenImage():
             return new.image_id == old.image_id

@@ -52,12 +52,18 @@ class Labelling(QObject):
         int: label value that is painted now.
     refused : Signal
         str: why something cannot be done.
+    caught_up : Signal
+        Everything painted up to now, on any image, is known.
+    begun : Signal
+        The user is about to paint: a layer was made or chosen, or a class.
     """
 
     painted = Signal(object)
     layer_changed = Signal()
     class_picked = Signal(int)
     refused = Signal(str)
+    caught_up = Signal()
+    begun = Signal()
 
     def __init__(
         self,
@@ -73,7 +79,7 @@ class Labelling(QObject):
         self._trackers: dict[str, PaintTracker] = {}
         classes.changed.connect(self._recolor)
         workspace.current_changed.connect(self._take_up)
-        workspace.removed.connect(self._stop_tracking)
+        workspace.removed.connect(self._on_removed)
         workspace.layer_lost.connect(self._on_layer_lost)
 
     def new_layer(self, patches: Mapping[Prefix, Patch] | None = None) -> Labels | None:
@@ -98,6 +104,8 @@ class Labelling(QObject):
         layer.brush_size = max(3, round(max(geometry.plane_shape) / 100))
         self._workspace.viewer.add_layer(layer)
         self.use_layer(layer)
+        for prefix, patch in (patches or {}).items():  # known without looking for it
+            work.state.painted.put(prefix, patch)
         return layer
 
     def use_layer(self, layer: Labels | None) -> bool:
@@ -108,6 +116,12 @@ class Labelling(QObject):
         bool
             False, after :attr:`refused`, if it does not fit.
         """
+        is_used = self._use(layer)
+        if is_used and layer is not None:
+            self.begun.emit()
+        return is_used
+
+    def _use(self, layer: Labels | None) -> bool:
         work = self._workspace.current
         if work is None or layer is work.labels:
             return work is not None
@@ -152,6 +166,7 @@ class Labelling(QObject):
         layer = work.labels if work.labels is not None else self.new_layer()
         if layer is None:
             return
+        self.begun.emit()
         layer.selected_label = value
         self._workspace.viewer.layers.selection.active = layer
         if layer.mode not in ("paint", "fill", "polygon"):
@@ -197,10 +212,23 @@ class Labelling(QObject):
         """Return how many pixels of all images are painted with a label value."""
         return sum(w.state.painted.counts().get(value, 0) for w in self._workspace.works())
 
-    def is_scanning(self, work: ImageWork) -> bool:
-        """Tell whether planes of the label layer are still being looked at."""
-        tracker = self._trackers.get(work.image_id)
-        return tracker is not None and tracker.scanning
+    def catch_up(self) -> bool:
+        """Notice what was painted a moment ago; False where that takes longer than a frame."""
+        for tracker in self._trackers.values():
+            tracker.catch_up()
+        return not any(tracker.behind for tracker in self._trackers.values())
+
+    def knows_all(self) -> bool:
+        """Tell whether all label layers have been looked at since they were last edited."""
+        return not any(t.behind or t.scanning for t in self._trackers.values())
+
+    def finish(self) -> list[ImageWork]:
+        """Notice the last edits without telling of them, and return the images they are on."""
+        return [
+            work
+            for work in self._workspace.works()
+            if (tracker := self._trackers.get(work.image_id)) is not None and tracker.finish()
+        ]
 
     def close(self) -> None:
         """Stop watching all layers."""
@@ -222,6 +250,7 @@ class Labelling(QObject):
         )
         tracker.changed.connect(lambda: self._on_painted(work))
         tracker.refused.connect(self.refused)
+        tracker.caught_up.connect(self._on_caught_up)
         return tracker
 
     def _stop_tracking(self, work: ImageWork) -> None:
@@ -236,16 +265,24 @@ class Labelling(QObject):
         if self._classes.ensure(work.state.painted.counts(), name):
             self.painted.emit(work)
 
+    def _on_caught_up(self) -> None:
+        if self.knows_all():
+            self.caught_up.emit()
+
     def _take_up(self) -> None:
         """Go on with the layer of an earlier dock."""
         work = self._workspace.current
         if work is not None and work.labels is None:
             layer = layer_made_for(self._workspace.viewer.layers, work.layer, "labels")
             if layer is not None:
-                self.use_layer(layer)
+                self._use(layer)  # painting may go on, or the dock may just be looked at
 
     def _on_selected_label(self, event: Any) -> None:
         self.class_picked.emit(int(event.source.selected_label))
+
+    def _on_removed(self, work: ImageWork) -> None:
+        self._stop_tracking(work)
+        self._on_caught_up()  # nobody has to wait for its strokes any more
 
     def _on_layer_lost(self, work: ImageWork, role: str) -> None:
         if role == "labels":
@@ -253,6 +290,7 @@ class Labelling(QObject):
             work.state.painted.clear()
             self.layer_changed.emit()
             self.painted.emit(work)
+            self._on_caught_up()
 
     def _recolor(self) -> None:
         for work in self._workspace.works():

@@ -16,6 +16,7 @@ from napari_regcon.worker.protocol import (
     EngineDied,
     JobDone,
     JobFailed,
+    JobNote,
     Preview,
     PreviewDone,
 )
@@ -24,10 +25,11 @@ from napari_regcon.worker.shared import SharedBuffer
 if TYPE_CHECKING:
     from napari_regcon._qt.classes import Classes
     from napari_regcon._qt.jobs import EngineLink
+    from napari_regcon._qt.labelling import Labelling
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
 
-DEBOUNCE_MS = 40
+DEBOUNCE_MS = 15
 
 
 class LivePreview(QObject):
@@ -41,6 +43,8 @@ class LivePreview(QObject):
         Is asked for previews.
     classes : Classes
         Says which one is the background.
+    labelling : Labelling
+        Knows what is painted.
     results : Results
         Receives them.
     parent : QObject, optional
@@ -52,6 +56,8 @@ class LivePreview(QObject):
         Whether strokes and moving to another slice lead to a preview by themselves.
     with_uncertainty : bool
         Whether to show how unsure the prediction is, too.
+    notes : tuple of str
+        What the user should know about the latest preview, in sentences.
     busy : Signal
         bool: whether a preview is under way.
     hint : Signal
@@ -72,15 +78,19 @@ class LivePreview(QObject):
         workspace: Workspace,
         link: EngineLink,
         classes: Classes,
+        labelling: Labelling,
         results: Results,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self.enabled = True
         self.with_uncertainty = False
+        self.notes: tuple[str, ...] = ()
+        self._new_notes: tuple[str, ...] = ()
         self._classes = classes
         self._workspace = workspace
         self._link = link
+        self._labelling = labelling
         self._results = results
         self._planes: dict[tuple[str, str], SharedBuffer] = {}
         self._asked: tuple[int, str] | None = None
@@ -93,6 +103,7 @@ class LivePreview(QObject):
         link.event.connect(self._on_event)
         workspace.opened.connect(self._on_opened)
         workspace.removed.connect(self._on_removed)
+        workspace.current_changed.connect(self._forget_notes)
         for name in ("current_step", "ndisplay", "order"):
             getattr(workspace.viewer.dims.events, name).connect(self._on_moved)
 
@@ -151,6 +162,10 @@ class LivePreview(QObject):
         work = self._workspace.current
         if work is None:
             return
+        if not self._labelling.catch_up():
+            self._timer.start()
+            return
+        self._timer.stop()  # an edit that was just noticed is in this preview already
         reason = self.why_not(work)
         self.hint.emit(reason)
         ready = self._workspace.tell_painted(work)
@@ -161,6 +176,7 @@ class LivePreview(QObject):
         self._asked = (generation, work.image_id)
         self._last_place = (work.image_id, prefix)
         self._once = False
+        self._new_notes = ()
         self._link.send(
             Preview(
                 generation,
@@ -188,6 +204,8 @@ class LivePreview(QObject):
         match event:
             case PreviewDone() if event.generation == generation:
                 self._show(event)
+            case JobNote() if event.generation == generation:
+                self._new_notes += (event.note.text,)
             case JobDone() if event.generation == generation:
                 self._end()
             case JobFailed() if event.generation == generation:
@@ -206,12 +224,16 @@ class LivePreview(QObject):
                 unsure = self._plane(work, "uncertainty").array[box.slices]
                 self._results.show_uncertainty(work, prefix, box, unsure)
         if event.final:
+            self.notes = self._new_notes
             self._end()
             self.shown.emit(event)
 
     def _end(self) -> None:
         self._asked = None
         self.busy.emit(False)
+
+    def _forget_notes(self) -> None:
+        self.notes = ()
 
     def _on_moved(self, _event: Any = None) -> None:
         work = self._workspace.current

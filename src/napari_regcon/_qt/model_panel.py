@@ -8,13 +8,18 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_regcon._qt.forms import ConfigForm
+from napari_regcon._qt.licence import LicenceBox
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
+from napari_regcon._qt.weights import NO_LICENCE
 from napari_regcon.config import DEVICES
 from napari_regcon.engine.registry import METHODS
 from napari_regcon.worker.protocol import Configure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_regcon.engine.weights import WeightsEntry
 
 METHOD_TEXTS = {
     "pixel-head": (
@@ -50,6 +55,8 @@ class ModelPanel(Section):
         The user has a file with weights.
     clear_cache_wanted : Signal
         Cached features are to be dropped.
+    licence : LicenceBox
+        Asks about the licence of weights, with a signal of its own.
     """
 
     configured = Signal(object)
@@ -72,7 +79,9 @@ class ModelPanel(Section):
         self._about = Hint()
         self._weights = Choice("Trained weights that the network uses.", self)
         self._weights.currentIndexChanged.connect(self._on_weights)
-        self._fetch = ActionButton("Download…", "Fetch these weights once.", self._want_weights)
+        self._fetch = ActionButton(
+            "Download…", "Fetch these weights, or accept their licence, once.", self._want_weights
+        )
         self._import = ActionButton(
             "Import file…",
             "Use weights from a file on this computer, for example without internet.",
@@ -83,6 +92,8 @@ class ModelPanel(Section):
         weights_form.setContentsMargins(0, 0, 0, 0)
         weights_form.addRow(QLabel("Weights"), self._weights)
         weights_form.addRow(row_of(self._fetch, self._import))
+        self.licence = LicenceBox(self)
+        self._missing = Hint()
         self._device = Choice("What computes. A GPU is many times faster, if there is one.", self)
         for name in DEVICES:
             self._device.addItem(DEVICE_TEXTS[name], name)
@@ -93,11 +104,12 @@ class ModelPanel(Section):
         self._cache_hint = Hint()
         self._clear = ActionButton(
             "Clear cache",
-            "Drop the image features that are kept to be fast. They are computed again when "
-            "needed.",
+            "Drop the image features that are kept to be fast, in memory and on disk. They are "
+            "computed again when needed.",
             self.clear_cache_wanted.emit,
         )
-        self.fill(self._method, self._about, self._weights_box, *self._forms, device_form)
+        self.fill(self._method, self._about, self._weights_box, self._missing, self.licence)
+        self.fill(*self._forms, device_form)
         self.fill(self._device_hint, self._cache_hint, self._clear)
         self._here: dict[str, str] = {}
         self._on_method(0)
@@ -142,16 +154,37 @@ class ModelPanel(Section):
         self._weights.blockSignals(False)
         self._on_weights()
 
+    def show_missing(self, why_not: str) -> None:
+        """Say why the choice cannot be used yet, or nothing."""
+        stays = " Until then the method before stays in use."
+        self._missing.say(why_not + stays if why_not else "")
+
+    def ask_licence(self, entry: WeightsEntry) -> None:
+        """Ask about the licence of some weights, where the user sees it."""
+        self.expand(animate=False)
+        self.licence.ask(entry)
+
     def show_device(self, device: str, reason: str) -> None:
         """Say what the engine computes on, and why."""
         self._device_hint.say(f"Computes on {device}. {reason}".strip())
 
-    def show_cache(self, memory_bytes: int, disk_bytes: int) -> None:
-        """Say how much the feature cache holds."""
+    def show_cache(self, memory_bytes: int, disk_bytes: int, problem: str = "") -> None:
+        """Say how much the feature cache holds, and why it keeps nothing on disk."""
         mib = 1024**2
         text = f"Cached features: {memory_bytes / mib:.0f} MB in memory, "
-        self._cache_hint.say(text + f"{disk_bytes / mib:.0f} MB on disk.")
-        self._clear.allow("" if memory_bytes or disk_bytes else "the cache is empty.")
+        self._cache_hint.say(f"{text}{disk_bytes / mib:.0f} MB on disk. {problem}".strip())
+        is_empty = not (memory_bytes or disk_bytes or problem)
+        self._clear.allow("the cache is empty." if is_empty else "")
+
+    def show_cache_place(self, folder: Path, memory_bytes: int, disk_bytes: int) -> None:
+        """Say where the feature cache is on disk, and how large it may get."""
+        gib = 1024**3
+        on_disk = f"Up to {disk_bytes / gib:g} GB on disk, in {folder}" if disk_bytes else "No disk"
+        self._cache_hint.setToolTip(
+            f"What was computed from your images is kept, so that the preview stays quick.\n"
+            f"Up to {memory_bytes / gib:g} GB in memory. {on_disk}.\n"
+            "Both are set under File > Preferences > Plugins > Regcon, for new docks."
+        )
 
     @property
     def _form(self) -> ConfigForm:
@@ -172,6 +205,7 @@ class ModelPanel(Section):
 
     def _on_weights(self, _index: int = 0) -> None:
         missing = self._here.get(str(self._weights.currentData()), "")
+        self._fetch.setText("Licence…" if missing == NO_LICENCE else "Download…")
         self._fetch.allow("" if missing else "these weights are on this computer already.")
         self._emit()
 

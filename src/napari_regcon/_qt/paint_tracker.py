@@ -2,7 +2,8 @@
 
 napari tells of strokes and fills, but not of undo and redo, which only refresh the layer. So
 after a refresh the visible plane and, in the breaks of the event loop, the planes painted before
-are compared with what is known of them. What changed is kept in :class:`PaintedPlanes`; what
+are compared with what is known of them. Planes that may just have been edited come before those
+of a layer that is looked through as a whole. What changed is kept in :class:`PaintedPlanes`; what
 becomes of it is not known here.
 """
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SLICE_S = 0.008
 """How long one break of the event loop is used for comparing planes."""
+CATCH_UP_S = 0.025
+"""How long the window may wait for what was just edited before something is asked for."""
 
 
 class PaintTracker(QObject):
@@ -52,10 +55,13 @@ class PaintTracker(QObject):
         Planes are not as they were.
     refused : Signal
         str: why what is painted cannot be used.
+    caught_up : Signal
+        All edits are known; where ``scanning`` is false too, so is everything else.
     """
 
     changed = Signal()
     refused = Signal(str)
+    caught_up = Signal()
 
     def __init__(
         self,
@@ -72,10 +78,11 @@ class PaintTracker(QObject):
         self._visible = visible
         self._labels = geometry.label_array(layer.data)
         self._shown = visible()
-        self._queue: dict[Prefix, None] = {}
+        self._edited: dict[Prefix, None] = {}
+        self._unread: dict[Prefix, None] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(0)
-        self._timer.timeout.connect(self._compare_some)
+        self._timer.timeout.connect(lambda: self._compare_some(SLICE_S))
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.data.connect(self._on_new_data)
@@ -83,17 +90,35 @@ class PaintTracker(QObject):
     def scan_all(self) -> None:
         """Look at every plane, a few at a time, for example of a layer that was just chosen."""
         outer = self._geometry.label_shape[:-2]
-        self._look_later(itertools.product(*(range(n) for n in outer)))
+        self._unread = dict.fromkeys(itertools.product(*(range(n) for n in outer)))
+        self._look_later([self._visible()])
 
     @property
     def scanning(self) -> bool:
-        """Whether there are planes still to be looked at."""
-        return bool(self._queue)
+        """Whether there are planes of the whole layer still to be looked at."""
+        return bool(self._unread)
+
+    @property
+    def behind(self) -> bool:
+        """Whether planes that may have been edited are still to be looked at."""
+        return bool(self._edited)
+
+    def catch_up(self) -> bool:
+        """Look at edited planes at once, but not for long; tell whether all are known now."""
+        if self.behind:
+            self._compare_some(CATCH_UP_S)
+        return not self.behind
+
+    def finish(self) -> bool:
+        """Look at all edited planes, telling nobody; return whether anything was new."""
+        edited, self._edited = list(self._edited), {}
+        new = [self._compare(prefix) for prefix in edited]
+        return any(new)
 
     def close(self) -> None:
         """Stop listening."""
         self._timer.stop()
-        self._queue.clear()
+        self._forget_queues()
         self.layer.events.paint.disconnect(self._on_paint)
         self.layer.events.set_data.disconnect(self._on_refresh)
         self.layer.events.data.disconnect(self._on_new_data)
@@ -118,26 +143,33 @@ class PaintTracker(QObject):
         self.scan_all()
 
     def _look_later(self, planes: Iterable[Prefix]) -> None:
-        self._queue |= dict.fromkeys(planes)
-        if self._queue:
+        self._edited |= dict.fromkeys(planes)
+        if self._edited:
             self._timer.start()
 
-    def _compare_some(self) -> None:
-        end = time.perf_counter() + SLICE_S
+    def _compare_some(self, seconds: float) -> None:
+        end = time.perf_counter() + seconds
         changed = False
-        while self._queue and time.perf_counter() < end:
-            prefix = next(iter(self._queue))
-            del self._queue[prefix]
+        was_behind = self.behind
+        while (queue := self._edited or self._unread) and time.perf_counter() < end:
+            prefix = next(iter(queue))
+            del queue[prefix]
             changed |= self._compare(prefix)
-        if not self._queue:
+        if not queue:
             self._timer.stop()
         if changed:
             self.changed.emit()
+        if not self.behind and (was_behind or not self.scanning):
+            self.caught_up.emit()
 
     def _compare(self, prefix: Prefix) -> bool:
         try:
             return self._painted.update(prefix, np.asarray(self._labels[prefix]))
         except InputError as error:
-            self._queue.clear()
+            self._forget_queues()
             self.refused.emit(str(error))
             return False
+
+    def _forget_queues(self) -> None:
+        self._edited.clear()
+        self._unread.clear()

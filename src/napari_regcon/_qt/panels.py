@@ -11,6 +11,7 @@ from napari_regcon._qt.image_panel import ImagePanel
 from napari_regcon._qt.labels_panel import LabelsPanel
 from napari_regcon._qt.model_panel import ModelPanel
 from napari_regcon._qt.segment_panel import SegmentPanel
+from napari_regcon._qt.session_panel import SessionPanel
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -29,6 +30,7 @@ class Panels:
     segment: SegmentPanel
     correct: CorrectPanel
     export: ExportPanel
+    session: SessionPanel
 
     @classmethod
     def make(cls, layers: LayerList, parent: QWidget) -> Panels:
@@ -48,8 +50,10 @@ class Panels:
             SegmentPanel(parent),
             CorrectPanel(parent),
             ExportPanel(parent),
+            SessionPanel(parent),
         )
 
     def in_order(self) -> tuple[Section, ...]:
         """Return the sections from top to bottom."""
-        return (self.image, self.model, self.labels, self.segment, self.correct, self.export)
+        before = (self.image, self.model, self.labels, self.segment)
+        return (*before, self.correct, self.export, self.session)

@@ -97,7 +97,9 @@ class Hint(QLabel):
         muted = QGraphicsOpacityEffect(self)  # right in every theme
         muted.setOpacity(0.75)
         self.setGraphicsEffect(muted)
-        self.say(text)
+        self.setText(text)
+        if not text:  # else it would be shown empty together with its parent
+            self.hide()
 
     def say(self, text: str) -> None:
         """Show a text, or nothing."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels, Shapes
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
+from napari_regcon.engine.feature_folder import FeatureFolder
 from napari_regcon.types import Note
 from napari_regcon.worker.protocol import (
     CacheUse,
@@ -21,6 +22,8 @@ from napari_regcon.worker.protocol import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from napari_regcon._qt.core import DockCore
     from napari_regcon._qt.panels import Panels
     from napari_regcon._qt.status import Status
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
 
 _NO_IMAGE = "choose an image first."
 _NO_PREDICTION = "nothing is predicted yet."
+_ALL_DONE = "All slices are segmented."
+
+
+NOTICEABLE_MS = 300
+"""A preview that takes less than this is not announced: every repaint costs a frame."""
 
 
 class Presenter(QObject):
@@ -53,11 +61,23 @@ class Presenter(QObject):
         self._core = core
         self._panels = panels
         self._status = status
+        self._shown: ImageWork | None = None
+        self._preview_timer = QTimer(self)
+        self._preview_timer.setSingleShot(True)
+        self._preview_timer.setInterval(NOTICEABLE_MS)
+        self._preview_timer.timeout.connect(
+            lambda: status.begin("preview", "Updating the preview …")
+        )
+        core.link.starting.connect(self._engine_starts)
+        self._show_cache()
 
     def update_all(self) -> None:
         """Show another image, or none."""
         work = self._core.workspace.current
         layer = work.layer if work is not None else None
+        if self._shown in self._core.workspace.works():  # else the note says what became of it
+            self._panels.segment.say("")
+        self._shown = work
         self._panels.image.show_current(layer, work.state.geometry if work is not None else None)
         if work is not None and work.opening is not None:
             self._status.begin("open", "Reading the image …")
@@ -84,6 +104,7 @@ class Presenter(QObject):
         """Show how much is painted, after a stroke."""
         work = self._core.workspace.current
         if work is not None:
+            self._panels.segment.forget(_ALL_DONE)
             picked = int(work.labels.selected_label) if work.labels is not None else 0
             counts = work.state.painted.counts()
             self._panels.labels.show_classes(self._core.classes.table, counts, picked)
@@ -112,14 +133,14 @@ class Presenter(QObject):
         panel, volume = self._panels.segment, self._core.volume
         if work is None:
             panel.allow(_NO_IMAGE, _NO_IMAGE, has_prediction=False)
-            panel.say("")
+            panel.explain("")
             return
         why = self._core.live.why_not(work)
         why_no_volume = self._core.live.missing_labels(work)
         if volume.running:
             why_no_volume = "a volume is being segmented."
         panel.allow(why, why_no_volume, has_prediction=not work.state.predictions.is_empty)
-        panel.say(why)
+        panel.explain(why or " ".join(self._core.live.notes))
 
     def update_volume(self) -> None:
         """Show how far whole-volume work is."""
@@ -139,7 +160,7 @@ class Presenter(QObject):
         self.update_export()
         if work is self._core.workspace.current:
             missing = work.state.predictions.describe_missing()
-            self._panels.segment.say(missing or "All slices are segmented.")
+            self._panels.segment.say(missing or _ALL_DONE)
 
     def update_correct(self) -> None:
         """Show what can be accepted, undone, locked and started from."""
@@ -168,6 +189,7 @@ class Presenter(QObject):
         work = self._core.workspace.current
         name = work.state.name if work is not None else "image"
         self._panels.export.show_choices(self._core.saving.choices(), name)
+        self._panels.session.allow(_NO_IMAGE if work is None else "", name)
 
     def results_changed(self, _work: Any = None) -> None:
         """Follow layers that the tool made."""
@@ -181,10 +203,12 @@ class Presenter(QObject):
             self._panels.labels.offer(text)
 
     def show_preview_state(self, busy: bool) -> None:
-        """Show whether a preview is under way."""
+        """Show that a preview is under way, once it takes long enough to be noticed."""
         if busy:
-            self._status.begin("preview", "Updating the preview …")
+            self._status.forget_failure("preview")
+            self._preview_timer.start()
         else:
+            self._preview_timer.stop()
             self._status.end("preview")
 
     def layers_changed(self, event: Any = None) -> None:
@@ -200,18 +224,38 @@ class Presenter(QObject):
         self.update_segment()
         self.update_correct()
 
+    def _show_cache(self) -> None:
+        """Show what earlier sessions left in the feature cache, before the engine starts."""
+        chosen = self._core.cache
+        folder, panel = FeatureFolder(chosen.folder, chosen.disk_bytes), self._panels.model
+        panel.show_cache_place(folder.path, chosen.memory_bytes, chosen.disk_bytes)
+        self._core.background.start(
+            _count(folder), done=lambda on_disk: panel.show_cache(0, on_disk)
+        )
+
+    def _engine_starts(self) -> None:
+        """Show that the engine is on its way, and that nobody has to wait for it."""
+        self._status.forget_failure("engine")
+        self._status.begin("start", "Starting the engine … You can paint meanwhile.")
+
     def engine_said(self, event: Any) -> None:
         """Show what concerns no single job."""
+        if not isinstance(event, CacheUse):  # told before the device is ready
+            self._status.end("start")
         match event:
             case EngineReady():
                 self._status.device(event.device, event.reason)
                 self._panels.model.show_device(event.device, event.reason)
             case EngineDied():
-                text = f"{event.message} Your labels are safe. It starts again when needed."
-                self._status.fail("engine", text)
+                self._status.fail("engine", event.message)
             case CacheUse():
-                self._panels.model.show_cache(event.memory_bytes, event.disk_bytes)
+                self._panels.model.show_cache(event.memory_bytes, event.disk_bytes, event.problem)
             case JobFailed(generation=None):
                 self._status.fail("engine", event.message)
             case JobNote(generation=None, note=Note(text=text)):
                 self._panels.segment.say(text)
+
+
+def _count(folder: FeatureFolder) -> Generator[None, None, int]:
+    yield
+    return folder.count()

@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_regcon._qt.layers import (
     apply_colors,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from napari_regcon.types import Box, LazyArray
 
 OPACITY = 0.45
+TOGETHER_MS = 50
+"""Parts of an uncertainty that arrive within this time are shown together."""
 
 
 class Results(QObject):
@@ -68,6 +70,10 @@ class Results(QObject):
         self._workspace = workspace
         self._classes = classes
         self._scratch = scratch
+        self._refreshing = QTimer(self)
+        self._refreshing.setSingleShot(True)
+        self._refreshing.setInterval(TOGETHER_MS)
+        self._refreshing.timeout.connect(self._refresh_uncertainty)
         classes.changed.connect(self._recolor)
 
     def show_preview(
@@ -123,8 +129,8 @@ class Results(QObject):
             self.add_below(work.uncertainty, work.labels)
         array: Any = geometry.label_array(work.uncertainty.data)
         array[(*prefix, *box.slices)] = pixels
-        if prefix == self._workspace.visible_prefix(work):
-            work.uncertainty.refresh(thumbnail=False, highlight=False, extent=False)
+        if not self._refreshing.isActive():
+            self._refreshing.start()
 
     def toggle(self) -> None:
         """Show or hide the prediction of the chosen image."""
@@ -158,6 +164,16 @@ class Results(QObject):
         labels[(*prefix, *box.slices)] = pixels  # type: ignore[index]
         if prefix == self._workspace.visible_prefix(work):
             refresh_box(layer, work.state.geometry, box)
+
+    def _refresh_uncertainty(self) -> None:
+        """Show what is new; napari sends the whole slice of an image to the screen each time."""
+        work = self._workspace.current
+        if work is not None and work.uncertainty is not None:
+            work.uncertainty.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def close(self) -> None:
+        """Show nothing more."""
+        self._refreshing.stop()
 
     def _recolor(self) -> None:
         for work in self._workspace.works():

@@ -60,10 +60,11 @@ class SegmentPanel(Section):
             "Resume", "Segment the slices that are missing.", self.resume_wanted.emit
         )
         self._hint = Hint()
+        self._note = Hint()
         live_row = row_of(self._live, self._toggle)
         live_row.setStretch(0, 1)
         self.fill(live_row, row_of(self._slice, self._volume))
-        self.fill(self._bar, row_of(self._cancel, self._resume), self._hint)
+        self.fill(self._bar, row_of(self._cancel, self._resume), self._hint, self._note)
         self.show_idle(can_resume=False)
         self.expand(animate=False)
 
@@ -81,9 +82,18 @@ class SegmentPanel(Section):
         self._volume.allow(why_no_volume)
         self._toggle.allow("" if has_prediction else "nothing is predicted yet.")
 
-    def say(self, text: str) -> None:
-        """Show a line below the buttons."""
+    def explain(self, text: str) -> None:
+        """Say below the buttons what has to be done, or how the labels were used."""
         self._hint.say(text)
+
+    def say(self, text: str) -> None:
+        """Say what became of the work; stays until something else is said."""
+        self._note.say(text)
+
+    def forget(self, text: str) -> None:
+        """Say nothing any more, if this is what was said."""
+        if self._note.text() == text:
+            self._note.say("")
 
     def show_running(self, progress: Progress | None, *, cancelling: bool) -> None:
         """Show that whole-volume work is under way, and how far it is."""
@@ -93,15 +103,19 @@ class SegmentPanel(Section):
             self._bar.show()
             self._cancel.show()
             self._resume.hide()
+            self._note.say("")
         self._cancel.allow("it is stopping." if cancelling else "")
         if cancelling:
             self._bar.setFormat("stopping…")
         elif progress is not None and progress.total:
+            # The bar would repaint the window at once with every new value.
+            self._bar.setUpdatesEnabled(False)
             self._bar.setRange(0, progress.total)
             self._bar.setValue(progress.done)
             left = progress.remaining_s
             rest = f" · {duration(left)} left" if left is not None else ""
             self._bar.setFormat(f"{100 * progress.done // progress.total} %{rest}")
+            self._bar.setUpdatesEnabled(True)
 
     def show_idle(self, *, can_resume: bool) -> None:
         """Show that no whole-volume work is under way."""

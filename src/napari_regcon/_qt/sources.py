@@ -6,16 +6,16 @@ else is copied into shared memory, part by part. All of this runs in a backgroun
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_regcon.data.fingerprint import fingerprint, same_samples, type_name
 from napari_regcon.data.volumes import open_volume
 from napari_regcon.errors import RegconError
-from napari_regcon.worker.protocol import FileArray, SharedArray
+from napari_regcon.worker.protocol import FileArray, OpenImage, SharedArray
 from napari_regcon.worker.shared import SharedBuffer
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_regcon.session.state import ImageState
     from napari_regcon.types import LazyArray
-
-_N_SAMPLES = 9
-_SAMPLE_PX = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +41,18 @@ class Source:
         Of shape, type and a sample of the pixels.
     path : pathlib.Path or None
         File, where there is one.
+    shape : tuple of int
+        Shape, with axes in canonical order.
+    dtype : str
+        Type of the pixels.
     """
 
     handle: SharedArray | FileArray
     buffer: SharedBuffer | None
     fingerprint: str
     path: Path | None
+    shape: tuple[int, ...]
+    dtype: str
 
 
 def paths_behind(layer: Image) -> list[Path]:
@@ -75,21 +79,40 @@ def make_source(array: LazyArray, axes: str, paths: list[Path]) -> Generator[Non
     InputError
         If there is not enough shared memory.
     """
-    fingerprint = _fingerprint(array)
+    shape = tuple(int(n) for n in array.shape)
+    about = (shape, type_name(array.dtype))
+    found = fingerprint(array)
     yield
     for path in paths:
         if _holds(path, array, axes):
-            return Source(FileArray(path), None, fingerprint, path)
+            return Source(FileArray(path), None, found, path, *about)
         yield
-    buffer = SharedBuffer.create(tuple(array.shape), array.dtype)
+    buffer = SharedBuffer.create(shape, array.dtype)
     try:
-        for index in range(array.shape[0]):
+        for index in range(shape[0]):
             buffer.array[index] = np.asarray(array[index])
             yield
     except BaseException:
         buffer.close()
         raise
-    return Source(buffer.handle, buffer, fingerprint, paths[0] if paths else None)
+    return Source(buffer.handle, buffer, found, paths[0] if paths else None, *about)
+
+
+def opening(state: ImageState, layer: Image, source: Source) -> OpenImage:
+    """Return what the engine is told of an image: its pixels, and where they lie."""
+    geometry = state.geometry
+    scale = dict(zip(geometry.letters, (float(s) for s in layer.scale), strict=True))
+    shift = dict(zip(geometry.letters, (float(t) for t in layer.translate), strict=True))
+    units = dict(zip(geometry.letters, (str(u) for u in layer.units), strict=True))
+    return OpenImage(
+        state.image_id,
+        source.handle,
+        geometry.axes,
+        state.name,
+        tuple(scale.get(a, 1.0) for a in geometry.axes),
+        tuple(units.get(a, "pixel") for a in geometry.axes),
+        tuple(shift.get(a, 0.0) for a in geometry.axes),
+    )
 
 
 def _holds(path: Path, array: LazyArray, axes: str) -> bool:
@@ -97,31 +120,6 @@ def _holds(path: Path, array: LazyArray, axes: str) -> bool:
     try:
         volume = open_volume(path)
         same = volume.axes == axes and tuple(volume.data.shape) == tuple(array.shape)
-        return same and volume.data.dtype == array.dtype and _same_samples(volume.data, array)
+        return same and volume.data.dtype == array.dtype and same_samples(volume.data, array)
     except (RegconError, OSError):
         return False  # then its pixels are copied instead
-
-
-def _same_samples(one: LazyArray, other: LazyArray) -> bool:
-    pairs = ((np.asarray(one[box]), np.asarray(other[box])) for box in _samples(one.shape))
-    return all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in pairs)
-
-
-def _samples(shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
-    """Return small boxes spread over an array, always the same ones for a shape."""
-    boxes = []
-    for step in np.linspace(0, 1, _N_SAMPLES):
-        corner = [int(step * max(0, n - _SAMPLE_PX)) for n in shape]
-        thick = [1] * (len(shape) - 2) + [_SAMPLE_PX] * 2
-        if len(shape) > 2 and shape[-1] <= 4:  # colours
-            thick = [1] * (len(shape) - 3) + [_SAMPLE_PX] * 2 + [shape[-1]]
-        boxes.append(tuple(slice(a, a + t) for a, t in zip(corner, thick, strict=True)))
-    return boxes
-
-
-def _fingerprint(array: LazyArray) -> str:
-    digest = hashlib.sha256(f"{tuple(array.shape)} {array.dtype}".encode())
-    for box in _samples(tuple(array.shape)):
-        part: Any = np.ascontiguousarray(np.asarray(array[box]))
-        digest.update(part.tobytes())
-    return digest.hexdigest()[:32]

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 if TYPE_CHECKING:
     from napari_regcon._qt.parts import StateLine
 
-WAITING = "Ready. The engine starts with your first stroke."
+WAITING = "Ready. The engine starts when you make or choose a label layer."
 
 
 class Status(QObject):
@@ -38,8 +38,7 @@ class Status(QObject):
     def begin(self, activity: str, text: str) -> None:
         """Say that something is under way; a failure of the same activity is forgotten."""
         self._busy[activity] = text
-        if self._failure and self._failure[0] == activity:
-            self._failure = None
+        self.forget_failure(activity)
         self._show()
 
     def end(self, activity: str) -> None:
@@ -52,6 +51,11 @@ class Status(QObject):
         self._busy.pop(activity, None)
         self._failure = (activity, text)
         self._show()
+
+    def forget_failure(self, activity: str) -> None:
+        """Forget that an activity failed, because it is tried again."""
+        if self._failure and self._failure[0] == activity:
+            self.dismiss()
 
     def dismiss(self) -> None:
         """Forget a failure."""

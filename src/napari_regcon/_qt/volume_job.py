@@ -1,21 +1,18 @@
 """Segments the whole volume in the background, nearest slices first.
 
-The engine writes blocks into shared memory; whatever is finished is copied plane by plane in
-the breaks of the event loop, so that the user can look at it while the rest is under way.
+The engine writes blocks into shared memory; whatever is finished is copied into the prediction
+layer, so that the user can look at it while the rest is under way.
 Cancelling keeps what is done and says what is missing; resuming goes on from there.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_regcon.session.predictions import planes_of
-from napari_regcon.types import Box, Progress
+from napari_regcon._qt.block_copier import BlockCopier
 from napari_regcon.worker.protocol import (
     EngineDied,
     JobDone,
@@ -32,12 +29,10 @@ if TYPE_CHECKING:
 
     from napari_regcon._qt.background import Background, Task
     from napari_regcon._qt.jobs import EngineLink
+    from napari_regcon._qt.labelling import Labelling
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
-
-SLICE_S = 0.008
-"""How long one break of the event loop is used for copying planes."""
-
+    from napari_regcon.types import Progress
 
 TELL_MS = 250
 """Progress is told at most this often."""
@@ -52,6 +47,8 @@ class VolumeJob(QObject):
         The images.
     link : EngineLink
         Is asked.
+    labelling : Labelling
+        Knows what is painted.
     results : Results
         Receives the labels.
     background : Background
@@ -82,6 +79,7 @@ class VolumeJob(QObject):
         self,
         workspace: Workspace,
         link: EngineLink,
+        labelling: Labelling,
         results: Results,
         background: Background,
         parent: QObject | None = None,
@@ -92,22 +90,21 @@ class VolumeJob(QObject):
         self.cancelling = False
         self._workspace = workspace
         self._link = link
-        self._results = results
+        self._labelling = labelling
         self._background = background
         self._reserving: Task | None = None
-        self._generation = 0
+        self._resume = False
+        self._generation = 0  # until the engine is asked
         self._buffer: SharedBuffer | None = None
-        self._queue: deque[tuple[tuple[int, ...], Box]] = deque()
-        self._ended = False
         self._error = ""
         self._telling = QTimer(self)
         self._telling.setSingleShot(True)
         self._telling.setInterval(TELL_MS)
         self._telling.timeout.connect(self.changed)
-        self._copying = QTimer(self)
-        self._copying.setInterval(0)
-        self._copying.timeout.connect(self._copy_some)
+        self._copier = BlockCopier(results, self)
+        self._copier.finished.connect(self._end)
         link.event.connect(self._on_event)
+        labelling.caught_up.connect(self._ask)
         workspace.removed.connect(self._on_removed)
 
     @property
@@ -126,11 +123,12 @@ class VolumeJob(QObject):
         work = self._workspace.current
         if work is None or self.running:
             return
-        self.work, self.progress, self.cancelling, self._ended = work, None, False, False
+        self.work, self.progress, self.cancelling = work, None, False
+        self._resume, self._generation = resume, 0
         shape = work.state.geometry.label_shape
         self._reserving = self._background.start(
             _reserve(shape),
-            done=lambda buffer: self._ask(work, buffer, resume),
+            done=self._on_reserved,
             failed=self._fail,
             unused=lambda buffer: buffer.close(),
         )
@@ -141,41 +139,52 @@ class VolumeJob(QObject):
         if not self.running or self.cancelling:
             return
         self.cancelling = True
-        if self._reserving is not None:
-            self._reserving.cancel()
-            self._end()
-        else:
+        if self._generation:
             self._link.cancel(self._generation)
+        else:
+            if self._reserving is not None:
+                self._reserving.cancel()
+            self._end()
         self.changed.emit()
 
     def close(self) -> None:
         """Give the memory back."""
-        self._copying.stop()
+        self._copier.stop()
         self._telling.stop()
-        self._queue.clear()
         if self._buffer is not None:
             self._buffer.close()
             self._buffer = None
         self.work = None
 
-    def _ask(self, work: ImageWork, buffer: SharedBuffer, resume: bool) -> None:
+    def _on_reserved(self, buffer: SharedBuffer) -> None:
         self._reserving = None
         self._buffer = buffer
+        if not self._labelling.knows_all():
+            self.noted.emit("Looking at what is painted first …")
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask the engine, once everything painted up to now is known."""
+        work = self.work
+        if work is None or self._buffer is None or self._generation:
+            return
+        if not self._labelling.knows_all():
+            return
         if not self._workspace.tell_painted(work):
             self._fail("The image is still being read. Try again in a moment.")
             return
-        done = work.state.predictions.start_volume(resume=resume)
+        done = work.state.predictions.start_volume(resume=self._resume)
         self._generation = self._link.next_generation()
         prefix = self._workspace.visible_prefix(work)
-        self._link.send(SegmentVolume(self._generation, work.image_id, buffer.handle, prefix, done))
+        handle = self._buffer.handle
+        self._link.send(SegmentVolume(self._generation, work.image_id, handle, prefix, done))
 
     def _on_event(self, event: Any) -> None:
         if self.work is None or self._buffer is None:
             return
         match event:
             case VolumeBlockDone() if event.generation == self._generation:
-                self._queue.extend((prefix, event.box) for prefix in planes_of(event.box))
-                self._copying.start()
+                self._copier.add(self.work, self._buffer.array, self._generation, event.box)
             case JobProgress() if event.generation == self._generation:
                 self._note_progress(event.progress)
             case JobNote() if event.generation == self._generation:
@@ -195,30 +204,10 @@ class VolumeJob(QObject):
         elif not self._telling.isActive():
             self._telling.start()
 
-    def _copy_some(self) -> None:
-        end = time.perf_counter() + SLICE_S
-        while self._queue and self.work is not None and time.perf_counter() < end:
-            self._copy(self.work, *self._queue.popleft())
-        if not self._queue:
-            self._copying.stop()
-            if self._ended:
-                self._end()
-
-    def _copy(self, work: ImageWork, prefix: tuple[int, ...], box: Box) -> None:
-        if self._buffer is None:
-            return
-        flat = Box(box.start[-2:], box.stop[-2:])
-        pixels = self._buffer.array[prefix][flat.slices]
-        self._results.write_plane(work, prefix, flat, pixels, self._generation)
-        last = tuple(i - 1 for i in box.stop[:-2])
-        if prefix == last:  # all planes of this block are copied
-            work.state.predictions.block_done(box)
-
     def _stop(self, error: str) -> None:
         """Copy what is finished, then end."""
         self._error = error
-        self._ended = True
-        self._copying.start()
+        self._copier.finish()
 
     def _fail(self, error: str) -> None:
         self._error = error
@@ -238,12 +227,12 @@ class VolumeJob(QObject):
     def _on_removed(self, work: ImageWork) -> None:
         if work is not self.work:
             return
-        if self._reserving is not None:
-            self._reserving.cancel()
-        else:
+        if self._generation:
             self._link.cancel(self._generation)
-        self.noted.emit(f"{work.state.name!r} was removed, so its segmentation was stopped.")
+        elif self._reserving is not None:
+            self._reserving.cancel()
         self._end()
+        self.noted.emit(f"{work.state.name!r} was removed, so its segmentation was stopped.")
 
 
 def _reserve(shape: tuple[int, ...]) -> Generator[None, None, SharedBuffer]:

@@ -7,17 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Shapes
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QFrame,
-    QMessageBox,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
 
+from napari_regcon._qt.column import Column
 from napari_regcon._qt.core import DockCore
 from napari_regcon._qt.panels import Panels
 from napari_regcon._qt.parts import StateLine
@@ -26,6 +18,7 @@ from napari_regcon._qt.presenter import Presenter
 from napari_regcon._qt.shortcuts import CLASS_KEYS, KEYS, Shortcuts
 from napari_regcon._qt.status import Status
 from napari_regcon._qt.weights import WeightsShop
+from napari_regcon.session.weights import weights_here
 from napari_regcon.worker.client import EngineClient
 from napari_regcon.worker.protocol import ClearCache, Configure
 
@@ -35,6 +28,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_regcon._qt.jobs import Client
+    from napari_regcon.session.saved import SessionState
     from napari_regcon.worker.protocol import EngineEvent
 
 WEIGHT_FILES = "Weights (*.safetensors *.pt *.pth);;All files (*)"
@@ -66,7 +60,7 @@ class RegconWidget(QWidget):
         self.state_line = StateLine(self)
         self.status = Status(self.state_line, self)
         self.presenter = Presenter(self.core, self.panels, self.status, self)
-        self.shop = WeightsShop(self.core.background, self._confirm, self)
+        self.shop = WeightsShop(self.core.background, self)
         self.shortcuts = Shortcuts(self.viewer)
         self._lay_out()
         self._connect_core()
@@ -81,23 +75,10 @@ class RegconWidget(QWidget):
         self.presenter.update_all()
 
     def _lay_out(self) -> None:
-        inner = QWidget(self)
-        column = QVBoxLayout(inner)
-        column.setContentsMargins(6, 4, 10, 6)
-        column.setSpacing(4)
-        for section in self.panels.in_order():
-            column.addWidget(section)
-        column.addStretch(1)
-        area = QScrollArea(self)
-        area.setWidget(inner)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(8, 8, 4, 4)
         outer.addWidget(self.state_line)
-        outer.addWidget(area, 1)
-        self.setMinimumWidth(340)
+        outer.addWidget(Column(self.panels.in_order(), self), 1)
 
     def _connect_core(self) -> None:
         core, presenter, status = self.core, self.presenter, self.status
@@ -139,6 +120,9 @@ class RegconWidget(QWidget):
         core.volume.finished.connect(presenter.volume_ended)
         core.saving.saved.connect(lambda path: self.panels.export.show_result(f"Saved {path}"))
         core.saving.failed.connect(self.panels.export.show_result)
+        core.sessions.saved.connect(self.panels.session.show_saved)
+        core.sessions.opened.connect(self._go_on_with)
+        core.sessions.failed.connect(partial(status.fail, "session"))
         layers = self.viewer.layers.events
         layers.inserted.connect(presenter.layers_changed)
         layers.removed.connect(presenter.layers_changed)
@@ -178,6 +162,10 @@ class RegconWidget(QWidget):
         labels.bring_back_wanted.connect(self._bring_back)
         labels.discard_wanted.connect(self._discard)
         panels.export.save_wanted.connect(self._save)
+        panels.session.save_wanted.connect(core.sessions.save)
+        panels.session.open_wanted.connect(core.sessions.open)
+        for wanted in (panels.session.save_wanted, panels.session.open_wanted):
+            wanted.connect(lambda _path: self.status.forget_failure("session"))
         core.on_close(panels.image.close_panel)
 
     def _connect_correct(self) -> None:
@@ -200,6 +188,9 @@ class RegconWidget(QWidget):
         self.shop.progressed.connect(partial(self.status.begin, "weights"))
         self.shop.failed.connect(partial(self.status.fail, "weights"))
         self.shop.changed.connect(self._weights_arrived)
+        self.shop.paused.connect(partial(self.status.end, "weights"))
+        self.shop.licence_asked.connect(model.ask_licence)
+        model.licence.answered.connect(self.shop.answer)
 
     def _bind_keys(self) -> None:
         for index, key in enumerate(CLASS_KEYS):
@@ -223,8 +214,12 @@ class RegconWidget(QWidget):
         if choice.weights is None and choice.method != "pixel-head":
             self.panels.model.show_weights(self.shop.entries(choice.method))
             return
+        why_not = self.shop.why_not(choice.weights) if choice.weights else ""
+        self.panels.model.show_missing(why_not)
+        if why_not:
+            return
         self.core.link.send(choice)
-        self.core.autosave.model = choice
+        self.core.snapshot.model = choice
         self.core.live.request()
 
     def _picked(self) -> int:
@@ -246,7 +241,18 @@ class RegconWidget(QWidget):
         state = self.core.bring_back()
         self.panels.labels.offer("")
         if state is not None:
-            self.panels.model.choose(state.method, state.parameters, state.weights, state.device)
+            self._choose_model(state)
+
+    def _go_on_with(self, state: SessionState, remarks: str) -> None:
+        self.core.go_on_with(state)
+        self.panels.session.say(f"Opened the session of {state.image.name!r}. {remarks}".strip())
+        self._choose_model(state)
+
+    def _choose_model(self, state: SessionState) -> None:
+        weights, trouble = weights_here(state)
+        self.panels.model.choose(state.method, state.parameters, weights, state.device)
+        if trouble:
+            self.status.fail("session", trouble)
 
     def _discard(self) -> None:
         work = self.core.workspace.current
@@ -273,7 +279,3 @@ class RegconWidget(QWidget):
     def _weights_arrived(self, name: str) -> None:
         self.status.end("weights")
         self.panels.model.show_weights(self.shop.entries(self.panels.model.method), name)
-
-    def _confirm(self, title: str, text: str) -> bool:
-        answer = QMessageBox.question(self, title, text)
-        return bool(answer == QMessageBox.StandardButton.Yes)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon._qt.layers import finest, geometry_of
-from napari_regcon._qt.sources import Source, make_source, paths_behind
+from napari_regcon._qt.sources import Source, make_source, opening, paths_behind
 from napari_regcon.errors import InputError
 from napari_regcon.session.state import ImageState
 from napari_regcon.types import Box
-from napari_regcon.worker.protocol import CloseImage, OpenImage, Paint
+from napari_regcon.worker.protocol import CloseImage, Paint
 
 if TYPE_CHECKING:
     import napari
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_regcon._qt.background import Background, Task
     from napari_regcon._qt.jobs import EngineLink
+    from napari_regcon.worker.protocol import OpenImage
 
 _ids = itertools.count(1)
 
@@ -44,6 +45,8 @@ class ImageWork:
         Its pixels as the engine sees them, once they are ready.
     opening : Task or None
         What makes the source, while it does.
+    told : OpenImage or None
+        What the engine was told of it.
     labels, prediction, final, uncertainty : napari.layers.Labels or Image or None
         The layers that belong to it, as far as they are there.
     """
@@ -52,6 +55,7 @@ class ImageWork:
     state: ImageState
     source: Source | None = None
     opening: Task | None = None
+    told: OpenImage | None = None
     labels: Labels | None = None
     prediction: Labels | None = None
     final: Labels | None = None
@@ -153,13 +157,14 @@ class Workspace(QObject):
         self.current_changed.emit()
 
     def tell_painted(self, work: ImageWork) -> bool:
-        """Tell the engine what is newly painted; False while it cannot reach the image yet."""
-        if work.source is None:
-            return False
-        planes = work.state.painted.take_changes()
-        if planes:
-            self._link.send(Paint(work.image_id, planes))
-        return True
+        """Tell the engine what is newly painted, on any image; False while it cannot see this."""
+        for each in self.works():
+            if each.source is not None:
+                self._tell_image(each, each.source)
+                planes = each.state.painted.take_changes()
+                if planes:
+                    self._link.send(Paint(each.image_id, planes))
+        return work.source is not None
 
     def visible_prefix(self, work: ImageWork) -> tuple[int, ...]:
         """Return the plane of an image that the sliders stand on."""
@@ -206,7 +211,7 @@ class Workspace(QObject):
         self.current = None
 
     def _start(self, layer: Image, geometry: Any) -> ImageWork:
-        work = ImageWork(layer, ImageState(f"image-{next(_ids)}", layer.name, geometry))
+        work = ImageWork(layer, ImageState(f"image-{next(_ids):06}", layer.name, geometry))
         self._works[layer] = work
         layer.events.data.connect(self._on_data)
         self._open(work)
@@ -227,22 +232,16 @@ class Workspace(QObject):
         work.opening = None
         work.source = source
         work.state.fingerprint = source.fingerprint
-        layer, geometry = work.layer, work.state.geometry
-        scale = dict(zip(geometry.letters, (float(s) for s in layer.scale), strict=True))
-        shift = dict(zip(geometry.letters, (float(t) for t in layer.translate), strict=True))
-        units = dict(zip(geometry.letters, (str(u) for u in layer.units), strict=True))
-        request = OpenImage(
-            work.image_id,
-            source.handle,
-            geometry.axes,
-            work.state.name,
-            tuple(scale.get(a, 1.0) for a in geometry.axes),
-            tuple(units.get(a, "pixel") for a in geometry.axes),
-            tuple(shift.get(a, 0.0) for a in geometry.axes),
-        )
-        self._link.send(request)
-        work.state.painted.touch_all()
+        self._tell_image(work, source)
         self.opened.emit(work)
+
+    def _tell_image(self, work: ImageWork, source: Source) -> None:
+        """Tell the engine of an image, and again where its scale or place is another one."""
+        request = opening(work.state, work.layer, source)
+        if request != work.told:
+            work.told = request
+            self._link.send(request)
+            work.state.painted.touch_all()
 
     def _on_no_source(self, work: ImageWork, message: str) -> None:
         work.opening = None
@@ -288,7 +287,7 @@ class Workspace(QObject):
         if work.source is not None:
             self._link.send(CloseImage(work.image_id))
             _close(work.source)
-            work.source = None
+            work.source = work.told = None
 
 
 def _close(source: Source) -> None:

@@ -171,7 +171,10 @@ class OpenImages:
                 image.forget_examples()
 
     def support(self) -> SupportSet:
-        """Return what is painted on all images.
+        """Return what is painted on all images, in the order of their ids.
+
+        That order, and not the one in which they were opened, so that a method that draws from
+        the examples draws the same ones whenever an image is opened anew.
 
         Raises
         ------
@@ -179,7 +182,7 @@ class OpenImages:
             If there are too few classes, or labels that do not fit classes or images.
         """
         support = SupportSet(self._classes)
-        for image in self._images.values():
+        for _, image in sorted(self._images.items()):
             image.add_to(support)
         return support
 

@@ -1,7 +1,7 @@
 """The two kinds of long work in the engine: predict what is on screen, predict everything.
 
-Each is a generator that yields wherever it can be stopped or left waiting. Nothing here
-decides which of them goes on.
+Each is a generator that yields wherever it can be stopped or left waiting, and True where
+nobody is waiting for what comes next. Nothing here decides which of them goes on.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     Emit: TypeAlias = Callable[[EngineEvent], None]
     Fit: TypeAlias = Generator[None, None, Predictor]
-    Steps: TypeAlias = Generator[None, None, None]
+    Steps: TypeAlias = Generator[bool | None, None, None]
 
-SHOW_EVERY_S = 0.1
+SHOW_EVERY_S = 0.25
 """Parts of a preview and progress are told at most this often."""
 _BLOCK_PX = 1024
 """Side of the squares in which the rest of a plane is done."""
@@ -75,6 +75,8 @@ def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps
     begin = time.perf_counter()
     with Canvas(request, image.volume) as canvas:
         predictor = yield from fit
+        for text in predictor.notes:
+            emit(JobNote(request.generation, Note(text)))
         predictor.check(image.volume)
         n_outer = len(image.volume.label_shape) - predictor.spatial_ndim
         view = ImageView(
@@ -90,11 +92,13 @@ def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps
         teller = _Teller(request, emit, begin, sum(len(tiles) for _, tiles in jobs))
         for box, tiles in jobs:
             relief = _relief(predictor, request.generation, emit)
-            for part, values in _parts(predictor, view, _lift(box, depth), tiles, relief):
-                shown = Box(part.start[-2:], part.stop[-2:])
-                canvas.write(shown, values.reshape(len(values), *shown.shape))
-                teller.part(shown)
-                yield
+            for found in _parts(predictor, view, _lift(box, depth), tiles, relief):
+                if found is not None:
+                    part, values = found
+                    shown = Box(part.start[-2:], part.stop[-2:])
+                    canvas.write(shown, values.reshape(len(values), *shown.shape))
+                    teller.part(shown)
+                yield box is not boxes[0]
             teller.done(box, final=box is boxes[-1])
 
 
@@ -130,7 +134,7 @@ def segment(request: SegmentVolume, image: OpenedImage, fit: Fit, emit: Emit) ->
                     emit(JobProgress(request.generation, event))
                 case Note():
                     emit(JobNote(request.generation, event))
-            yield
+            yield None
     emit(JobDone(request.generation, cancelled=False, elapsed_s=time.perf_counter() - begin))
 
 
@@ -190,7 +194,7 @@ def _parts(
     box: Box,
     tiles: list[Box],
     relieve: Callable[[], None],
-) -> Iterator[tuple[Box, np.ndarray]]:
+) -> Iterator[tuple[Box, np.ndarray] | None]:
     """Predict a box tile by tile, all over again in smaller steps where memory is short."""
     from napari_regcon.engine.device import is_out_of_memory
 

@@ -1,8 +1,8 @@
 """What the engine does next: requests in, events out, one step of work at a time.
 
 What is on screen comes first: a preview runs while whole-volume work waits between two of its
-steps, and a newer preview of an image makes the older one void. Nothing here knows how
-requests arrive.
+steps, and a newer preview of an image makes the older one void. Once the visible part is done,
+the rest of the plane and the volume take turns. Nothing here knows how requests arrive.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from napari_regcon.worker.protocol import (
     Request,
     SegmentVolume,
     SetClasses,
+    UseCache,
 )
 from napari_regcon.worker.shared import sweep
 
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 @dataclass(eq=False)
 class _Running:
     request: Preview | SegmentVolume
-    steps: Generator[None, None, None]
+    steps: Generator[bool | None, None, None]
+    can_wait: bool = False
     begin: float = field(default_factory=time.perf_counter)
 
 
@@ -63,6 +65,7 @@ class EngineLoop:
         self._is_configured = False
         self._jobs: list[_Running] = []
         self._told_use: CacheUse | None = None
+        self._turn = 0
 
     @property
     def is_busy(self) -> bool:
@@ -71,20 +74,31 @@ class EngineLoop:
 
     def take(self, request: Request) -> None:
         """Take a request in; what goes wrong is told as an event."""
-        if not (self._is_configured or isinstance(request, Configure)):
+        if not (self._is_configured or isinstance(request, Configure | UseCache)):
             self.take(Configure())
         try:
             self._apply(request)
         except Exception as error:  # noqa: BLE001 - told to the user, and the engine goes on
             self._emit(_failure(getattr(request, "generation", None), error))
 
+    @property
+    def is_settling(self) -> bool:
+        """Whether there will be more to tell of the cache, though no work is left."""
+        return self._model.is_writing or self._model.use() != self._told_use
+
+    def tell_use(self) -> None:
+        """Tell how much the cache holds, if that has changed."""
+        use = self._model.use()
+        if use != self._told_use:
+            self._told_use = use
+            self._emit(use)
+
     def step(self) -> None:
         """Do one step of the most urgent work."""
-        # The newest preview is what the user looks at; volumes are done in turn.
-        previews = [job for job in self._jobs if isinstance(job.request, Preview)]
-        job = previews[-1] if previews else self._jobs[0]
+        job = self._next()
+        self._model.attend(preview=isinstance(job.request, Preview))
         try:
-            next(job.steps)
+            job.can_wait = bool(next(job.steps))
         except StopIteration:
             self._jobs.remove(job)
         except Exception as error:  # noqa: BLE001 - told to the user, and the engine goes on
@@ -93,10 +107,22 @@ class EngineLoop:
         if job not in self._jobs:
             self._after(job)
 
+    def _next(self) -> _Running:
+        """Return the work to go on with: the newest preview, and volumes one after the other."""
+        previews = [job for job in self._jobs if isinstance(job.request, Preview)]
+        urgent = [job for job in previews if not job.can_wait]
+        if urgent:
+            return urgent[-1]
+        volumes = [job for job in self._jobs if isinstance(job.request, SegmentVolume)]
+        waiting = previews[-1:] + volumes[:1]
+        self._turn += 1
+        return waiting[self._turn % len(waiting)]
+
     def close(self) -> None:
         """Stop all work, so that files are left in order."""
         while self._jobs:
             self._stop(self._jobs[0])
+        self._model.close()
 
     def _apply(self, request: Request) -> None:
         match request:
@@ -116,9 +142,8 @@ class EngineLoop:
             case Cancel():
                 for job in [j for j in self._jobs if j.request.generation == request.generation]:
                     self._stop(job)
-            case ClearCache():
-                self._model.clear_cache()
-                self._tell_use()
+            case UseCache() | ClearCache():
+                self._manage_cache(request)
             case _:
                 _refuse(request)
 
@@ -126,6 +151,11 @@ class EngineLoop:
         self._is_configured = True
         device = self._model.configure(request)
         self._emit(EngineReady(device.label, device.reason, os.getpid()))
+
+    def _manage_cache(self, request: UseCache | ClearCache) -> None:
+        self._model.manage_cache(request)
+        if isinstance(request, ClearCache):  # otherwise what is on disk is being counted
+            self.tell_use()
 
     def _begin(self, request: Preview | SegmentVolume) -> None:
         image = self._images[request.image_id]
@@ -149,13 +179,9 @@ class EngineLoop:
     def _after(self, job: _Running) -> None:
         if isinstance(job.request, SegmentVolume):
             self._model.relax()
-        self._tell_use()
-
-    def _tell_use(self) -> None:
-        use = self._model.use()
-        if use != self._told_use:
-            self._told_use = use
-            self._emit(use)
+        if not self._jobs:
+            self._model.attend(preview=False)
+        self.tell_use()
 
     def _jobs_on(self, image_id: str) -> list[_Running]:
         return [job for job in self._jobs if job.request.image_id == image_id]

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from napari_regcon.engine import registry
 from napari_regcon.errors import EngineError, RegconError
-from napari_regcon.worker.protocol import CacheUse
+from napari_regcon.worker.protocol import CacheUse, UseCache
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.device import Device
-    from napari_regcon.engine.features import FeatureStore
+    from napari_regcon.engine.feature_store import FeatureStore
     from napari_regcon.engine.segmenter import Predictor, Segmenter
-    from napari_regcon.worker.protocol import Configure
+    from napari_regcon.worker.protocol import ClearCache, Configure
 
 
 class Model:
@@ -40,10 +40,7 @@ class Model:
             If it cannot be had; :meth:`fit` raises the same until another is asked for.
         """
         from napari_regcon.engine.device import choose_device
-        from napari_regcon.engine.features import FeatureStore
 
-        if self._store is None:
-            self._store = FeatureStore()
         self._segmenter = self._fitted = None
         self._problem = EngineError(f"The method {request.method!r} could not be loaded.")
         try:
@@ -52,7 +49,7 @@ class Model:
                 request.method,
                 weights=request.weights,
                 device=request.device,
-                store=self._store,
+                store=self._stored(),
                 **dict(request.parameters),
             )
         except RegconError as error:
@@ -93,11 +90,28 @@ class Model:
         if self._store is not None:
             self._store.forget(data)
 
-    def clear_cache(self) -> None:
-        """Drop all features."""
+    def manage_cache(self, request: UseCache | ClearCache) -> None:
+        """Keep so much of what is computed from now on, and there; or drop all there is."""
+        store = self._stored()
+        if isinstance(request, UseCache):
+            from napari_regcon.engine.feature_disk import FeatureDisk
+            from napari_regcon.engine.feature_folder import FeatureFolder
+
+            self.close()
+            store.capacity_bytes = request.memory_bytes
+            store.disk = FeatureDisk(FeatureFolder(request.folder, request.disk_bytes))
+            return
+        store.clear()
+        if store.disk is not None:
+            store.disk.clear()
+        self.relax()
+
+    def attend(self, *, preview: bool) -> None:
+        """Prepare for the next step: somebody waits for a preview, but not for a volume."""
         if self._store is not None:
-            self._store.clear()
-            self.relax()
+            self._store.in_passing = not preview
+            if self._store.disk is not None:
+                self._store.disk.pause(preview)
 
     def use(self) -> CacheUse:
         """Return how much memory is in use."""
@@ -105,7 +119,28 @@ class Model:
             return CacheUse(0, 0)
         from napari_regcon.engine.device import held_memory
 
-        return CacheUse(self._store.usage_bytes, 0, held_memory())
+        disk = self._store.disk
+        if disk is None:
+            return CacheUse(self._store.usage_bytes, 0, held_memory())
+        return CacheUse(self._store.usage_bytes, disk.usage_bytes, held_memory(), disk.problem)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether features are being written to disk."""
+        disk = self._store.disk if self._store is not None else None
+        return disk is not None and disk.is_busy
+
+    def close(self) -> None:
+        """Stop writing features to disk."""
+        if self._store is not None and self._store.disk is not None:
+            self._store.disk.close()
+
+    def _stored(self) -> FeatureStore:
+        if self._store is None:
+            from napari_regcon.engine.feature_store import FeatureStore
+
+            self._store = FeatureStore()
+        return self._store
 
     def relax(self) -> None:
         """Give memory that long work has left in reserve back to the device."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.types import Box, Note, Progress
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,25 @@ class SegmentVolume:
 
 
 @dataclass(frozen=True)
+class UseCache:
+    """Choose how much is kept of computed features, and where; without it, nothing on disk.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        Bound in memory.
+    disk_bytes : int
+        Bound on disk; 0 removes what is there.
+    folder : pathlib.Path or None
+        Where it is kept on disk; the system's place for caches if None.
+    """
+
+    memory_bytes: int
+    disk_bytes: int
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Stop the work of this generation at its next step."""
 
@@ -267,6 +286,7 @@ Request: TypeAlias = (
     | SetClasses
     | Preview
     | SegmentVolume
+    | UseCache
     | Cancel
     | ClearCache
     | Shutdown
@@ -374,11 +394,14 @@ class CacheUse:
         Cached features.
     device_bytes : int
         Device memory that the engine holds; 0 where it computes on the processor.
+    problem : str
+        For people: why nothing is kept on disk any more; empty while all is well.
     """
 
     memory_bytes: int
     disk_bytes: int
     device_bytes: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True)

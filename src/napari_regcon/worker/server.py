@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LAST_WORK_S = 2.0
 """Seconds that work has to stop in good order once the window is gone."""
+TELL_S = 0.5
+"""While features are written to disk, the window is told so often how much there is."""
 
 
 def main(version: str) -> None:
@@ -57,7 +59,11 @@ def _serve(inbox: queue.SimpleQueue[Any], events: IO[bytes]) -> None:
     loop = EngineLoop(emit)
     while True:
         while not loop.is_busy or not inbox.empty():
-            request = inbox.get()
+            try:
+                request = inbox.get(timeout=TELL_S if loop.is_settling else None)
+            except queue.Empty:
+                loop.tell_use()
+                continue
             if isinstance(request, Shutdown):
                 loop.close()
                 return

@@ -17,6 +17,7 @@ from napari_regcon.worker.protocol import (
     PaintedPlane,
     Request,
     SetClasses,
+    UseCache,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class EngineState:
     """A copy of everything in the engine that a user would miss."""
 
     def __init__(self) -> None:
+        self._cache: UseCache | None = None
         self._configure: Configure | None = None
         self._classes: SetClasses | None = None
         self._images: dict[str, OpenImage] = {}
@@ -37,6 +39,8 @@ class EngineState:
     def apply(self, request: Request) -> bool:
         """Take a request into account; False if it changes nothing that has to be kept."""
         match request:
+            case UseCache():
+                self._cache = request
             case Configure():
                 self._configure = request
             case SetClasses():
@@ -62,7 +66,8 @@ class EngineState:
 
     def replay(self) -> Iterator[Request]:
         """Yield requests that bring a new engine to the same state."""
-        yield from (r for r in (self._configure, self._classes) if r is not None)
+        settings = (self._cache, self._configure, self._classes)
+        yield from (r for r in settings if r is not None)
         for image_id, request in self._images.items():
             yield request
             for packed in self._planes[image_id].values():

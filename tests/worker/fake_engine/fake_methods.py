@@ -130,6 +130,7 @@ class FakeStore:
     """Stands for the feature store; nothing is kept."""
 
     usage_bytes = 0
+    disk = None
 
     def forget(self, data):
         pass
@@ -147,7 +148,7 @@ def install():
     device.is_out_of_memory = lambda error: isinstance(error, MemoryError)
     device.free_memory = lambda *_: None
     device.held_memory = lambda: 0
-    features = types.ModuleType("napari_regcon.engine.features")
+    features = types.ModuleType("napari_regcon.engine.feature_store")
     features.FeatureStore = FakeStore
     sys.modules[device.__name__] = device
     sys.modules[features.__name__] = features

@@ -1,0 +1,142 @@
+"""Weights in the dock: fetched, imported, and licences accepted while everything else goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QFileDialog
+from safetensors.numpy import save_file
+
+from napari_regcon.engine import weights
+from napari_regcon.worker.protocol import Configure, Preview
+
+from .conftest import stroke
+
+pytestmark = pytest.mark.gui
+
+OFFICIAL = "universeg_v1_nf64_ss64_STA.pt"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return an empty folder for weights."""
+    path = tmp_path / "weights"
+    path.mkdir()
+    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(path))
+    return path
+
+
+@pytest.fixture
+def give(tmp_path, monkeypatch):
+    """Return a function that makes a file of weights, which the user then picks."""
+
+    def make(name):
+        file = tmp_path / name
+        save_file({"layer.weight": np.ones((2, 3), np.float32)}, file)
+        monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+        return file
+
+    return make
+
+
+def methods_told(widget):
+    return [(c.method, c.weights) for c in widget.client.of(Configure)]
+
+
+def test_weights_that_are_not_here_are_told_and_the_method_before_stays(dock, folder):
+    widget = dock()
+    widget.panels.model.choose("in-context", {"downscale": 4}, "", "auto")
+    model = widget.panels.model
+    assert "not on this computer" in model._weights.currentText()
+    assert "Press Download… or Import file…" in model._missing.text()
+    assert "method before stays" in model._missing.text()
+    assert methods_told(widget) == [("pixel-head", None)]
+    model.choose("pixel-head", {}, "", "auto")
+    assert model._missing.text() == ""
+
+
+def test_a_download_waits_for_the_licence(dock, folder, qtbot):
+    widget = dock()
+    model = widget.panels.model
+    model.choose("in-context", {}, "", "auto")
+    model._fetch.click()
+    assert model.isExpanded()
+    assert not model.licence.isHidden()
+    assert "research only" in model.licence._text.text()
+    assert "LICENSE-model" in model.licence._text.text()
+    assert widget.state_line.kind != "busy"
+    model.licence._no.click()
+    assert model.licence.isHidden()
+    assert widget.state_line.kind in ("idle", "off")
+    model._fetch.click()
+    with qtbot.waitSignal(widget.shop.failed, timeout=20_000):
+        model.licence._yes.click()  # the tests are offline
+    assert widget.state_line.kind == "failed"
+    assert "weights import" in widget.state_line.text
+    with qtbot.waitSignal(widget.shop.failed, timeout=20_000):
+        model._fetch.click()
+    assert model.licence.isHidden()  # asked once
+
+
+def test_an_import_waits_for_the_licence_and_nothing_else_does(painted, folder, give, qtbot):
+    give(OFFICIAL)
+    model = painted.panels.model
+    model.choose("in-context", {}, "", "auto")
+    with qtbot.waitSignal(painted.shop.licence_asked, timeout=20_000):
+        model._import.click()
+    n_before = len(painted.client.of(Preview))
+    stroke(painted, 2, [(2, 50, x) for x in range(5, 30)])
+    qtbot.waitUntil(lambda: len(painted.client.of(Preview)) > n_before, timeout=5000)
+    assert not model.licence.isHidden()
+    assert not (folder / OFFICIAL).exists()
+
+    with qtbot.waitSignal(painted.shop.changed, timeout=20_000):
+        model.licence._yes.click()
+    assert (folder / OFFICIAL).exists()
+    assert methods_told(painted)[-1] == ("in-context", "universeg-v1")
+    assert model._missing.text() == ""
+    assert not model._fetch.isEnabled()
+    assert weights.licence_accepted(weights.find("universeg-v1"))
+
+
+def test_nothing_is_imported_without_the_licence(dock, folder, give, qtbot):
+    give(OFFICIAL)
+    widget = dock()
+    widget.panels.model.choose("in-context", {}, "", "auto")
+    with qtbot.waitSignal(widget.shop.licence_asked, timeout=20_000):
+        widget.panels.model._import.click()
+    widget.panels.model.licence._no.click()
+    assert list(folder.iterdir()) == []
+    assert widget.state_line.kind in ("idle", "off")
+
+
+def test_weights_that_lie_there_already_need_the_licence_too(dock, folder, give):
+    give(OFFICIAL).rename(folder / OFFICIAL)
+    widget = dock()
+    model = widget.panels.model
+    model.choose("in-context", {}, "", "auto")
+    assert "licence is accepted" in model._missing.text()
+    assert methods_told(widget) == [("pixel-head", None)]
+    assert model._fetch.text() == "Licence…"
+    model._fetch.click()
+    model.licence._yes.click()
+    assert methods_told(widget)[-1] == ("in-context", "universeg-v1")
+    assert model._missing.text() == ""
+
+
+def test_weights_of_ones_own_need_no_licence(dock, folder, give, qtbot):
+    give("kidney.safetensors")
+    widget = dock()
+    widget.panels.model.choose("in-context", {}, "", "auto")
+    with qtbot.waitSignal(widget.shop.changed, timeout=20_000):
+        widget.panels.model._import.click()
+    assert widget.panels.model.licence.isHidden()
+    assert methods_told(widget)[-1] == ("in-context", "kidney")
+
+
+def test_damaged_weights_are_explained(dock, folder, give, qtbot):
+    give("mine.pt").write_bytes(b"nothing of use")
+    widget = dock()
+    with qtbot.waitSignal(widget.shop.failed, timeout=20_000):
+        widget.panels.model._import.click()
+    assert "mine.pt" in widget.state_line.text
