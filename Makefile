@@ -25,7 +25,7 @@ test: $(READY) ## Run the tests, with coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --fail-under=80
+	$(BIN)/coverage report --fail-under=90
 
 .PHONY: check
 check: $(READY) ## Lint, types, layers, docs, package, manifest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 import platform
 import subprocess
@@ -30,10 +31,18 @@ def environment() -> dict[str, Any]:
     }
 
 
-def code_version() -> str:
-    """Return the newest commit that changed code, with a mark where it was changed since."""
-    commit = _git("log", "-1", "--format=%h", "--", "src", "benchmarks")
-    changed = _git("status", "--porcelain", "--", "src", "benchmarks")
+@functools.cache
+def code_version(*places: str) -> str:
+    """Return the newest commit that changed some places, marked where they were changed since.
+
+    Parameters
+    ----------
+    *places : str
+        Files and folders; all code where none is given.
+    """
+    places = places or ("src", "benchmarks")
+    commit = _git("log", "-1", "--format=%h", "--", *places)
+    changed = _git("status", "--porcelain", "--", *places)
     return f"{commit}-changed" if changed else commit or "unknown"
 
 

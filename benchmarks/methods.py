@@ -13,17 +13,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
+from benchmarks.environment import code_version
 from napari_regcon.data.support import SupportSet
 from napari_regcon.data.views import ImageView
+from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.registry import load_segmenter
 from napari_regcon.engine.segmenter import Predictor, run
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from benchmarks.datasets import Dataset, Unit
 
@@ -113,6 +118,11 @@ class Ours(Method):
         return probabilities.argmax(0).reshape(shape)
 
 
+MOST_PIXELS = 50_000
+"""Pixels a recipe learns from at most. Only whole slices have more; a forest on all of them
+would take hours."""
+
+
 class Recipe(Method):
     """A feature image per plane and a classifier from scikit-learn."""
 
@@ -141,7 +151,11 @@ class Recipe(Method):
             mask = plane > 0
             rows.append(self._cache[key][mask])
             targets.append(plane[mask] - 1)
-        self._classifier = self._make(seed).fit(np.concatenate(rows), np.concatenate(targets))
+        features, classes = np.concatenate(rows), np.concatenate(targets)
+        if len(classes) > MOST_PIXELS:
+            kept = np.random.default_rng(seed).choice(len(classes), MOST_PIXELS, replace=False)
+            features, classes = features[kept], classes[kept]
+        self._classifier = self._make(seed).fit(features, classes)
 
     def predict(self, dataset: Dataset, unit: Unit) -> np.ndarray:
         """Predict the class of every pixel."""
@@ -224,8 +238,52 @@ class NearestPrototype:
         return self._classes[scores.argmax(1)]
 
 
-def available_methods() -> dict[str, Callable[[], Method]]:
-    """Return every method that can run here, by name."""
+class DeepFeatures:
+    """Features of a pre-trained network for a plane, as ``(Y, X, F)``.
+
+    Parameters
+    ----------
+    weights : str
+        A name or a file.
+    """
+
+    def __init__(self, weights: str) -> None:
+        device = choose_device("cpu")
+        net, info = load_network(weights)
+        self._extractor = EmbeddingExtractor(net, info.sha256, device)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Compute the features; the plane is mirrored beyond its borders."""
+        grey = image.mean(-1) if image.ndim == 3 else image
+        padded = np.pad(grey, self._extractor.halo_px[0], mode="symmetric")
+        found = self._extractor.compute(torch.from_numpy(padded)[None], (0, 0))
+        return np.moveaxis(found.numpy(), 0, -1)
+
+
+RIVAL_CODE = (
+    "benchmarks/datasets.py",
+    "benchmarks/methods.py",
+    "benchmarks/protocols.py",
+    "benchmarks/unet.py",
+    "src/napari_regcon/data",
+)
+
+
+def version_of(method: str) -> str:
+    """Return the commit of the code that a method's figures depend on."""
+    ours = "pixel-head" in method or "+" in method or method.startswith("in-context")
+    return code_version() if ours else code_version(*RIVAL_CODE)
+
+
+def available_methods(networks: Sequence[Path] = ()) -> dict[str, Callable[[], Method]]:
+    """Return every method that can run here, by name.
+
+    Parameters
+    ----------
+    networks : sequence of pathlib.Path
+        Weights of pre-trained networks, each of which is measured joined with the filter bank
+        (``pixel-head+NAME``), alone (``only+NAME``) and under a random forest (``rf+NAME``).
+    """
     from benchmarks.unet import UNetFromScratch
 
     methods: dict[str, Callable[[], Method]] = {
@@ -236,7 +294,18 @@ def available_methods() -> dict[str, Callable[[], Method]]:
     }
     if Convpaint.available():
         methods["convpaint-vgg"] = Convpaint
+    for path in networks:
+        methods |= _network_methods(path.stem, str(path))
     return methods
+
+
+def _network_methods(name: str, weights: str) -> dict[str, Callable[[], Method]]:
+    both, only, forest = f"pixel-head+{name}", f"only+{name}", f"rf+{name}"
+    return {
+        both: lambda: Ours(both, "pixel-head", features="both", weights=weights),
+        only: lambda: Ours(only, "pixel-head", features="network", weights=weights),
+        forest: lambda: Recipe(forest, DeepFeatures(weights), random_forest),
+    }
 
 
 @dataclass

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import report
 from benchmarks.datasets import Dataset, load_dataset
-from benchmarks.environment import code_version, environment
-from benchmarks.methods import Method, available_methods
+from benchmarks.environment import environment
+from benchmarks.methods import Method, available_methods, version_of
 from benchmarks.protocols import (
     Score,
     Stroke,
@@ -44,7 +44,7 @@ FAST_UNET_STEPS = 40
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     options = _parse(arguments)
-    methods = available_methods()
+    methods = available_methods(options.network)
     unknown = set(options.methods or ()) - set(methods)
     if unknown:
         sys.exit(f"Unknown or unavailable methods {sorted(unknown)}; there are {sorted(methods)}.")
@@ -52,11 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         methods["unet-scratch"] = lambda: UNetFromScratch(FAST_UNET_STEPS)
     chosen = {name: methods[name] for name in options.methods or methods}
     folders = _folders(options.data, options.dataset)
-    store = Store(options.out.with_suffix(".partial.jsonl"), code_version())
+    store = Store(options.out.with_suffix(".partial.jsonl"), version_of)
     for folder in folders:
-        dataset = load_dataset(
-            folder, boundary=options.boundary, crop_px=FAST_CROP_PX if options.fast else None
-        )
+        dataset = load_dataset(folder, boundary=options.boundary, crop_px=options.crop)
         print(f"{dataset.name}: {len(dataset.train)} planes to paint, {len(dataset.test)} to test")
         _measure(dataset, chosen, methods[REFERENCE], options, store)
     records = report.summarise(
@@ -75,10 +73,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--data", type=Path, required=True, help="folder of data-set folders")
     add("--dataset", nargs="+", help="names of folders; all where not given")
     add("--methods", nargs="+", help="names of methods; all where not given")
+    add(
+        "--network",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="weights of pre-trained networks, to measure beside the others",
+    )
     add("--budget", choices=tuple(BUDGETS), default="strokes")
     add("--repeats", type=int, default=3)
     add("--out", type=Path, default=Path("benchmarks/results/quality.json"))
     add("--boundary", action="store_true", help="a boundary class where labels are instances")
+    add("--crop", type=int, help="cut planes to a central square of this side, to take less time")
     add("--test-planes", type=int, help="measure on at most this many planes, evenly spaced")
     add(
         "--ceiling-steps",
@@ -90,6 +96,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.fast:
         options.repeats = 1
+        options.crop = options.crop or FAST_CROP_PX
         options.ceiling_steps = 0
         options.test_planes = options.test_planes or FAST_TEST_PLANES
     options.budgets = (FAST_BUDGETS if options.fast else BUDGETS)[options.budget]
@@ -127,18 +134,22 @@ def _measure(
                 if options.budget == "strokes"
                 else slices_protocol(dataset, method, options.budgets, **settings)
             )
-            store.add(_key(dataset, name, options, repeat), _rows(dataset, name, options, scores))
+            store.add(
+                _key(dataset, name, options, repeat), name, _rows(dataset, name, options, scores)
+            )
             print(f"  {name}, repeat {repeat + 1}: {store.last_line()}", flush=True)
     if options.ceiling_steps:
         key = _key(dataset, f"{CEILING}-{options.ceiling_steps}", options, 0)
         if not store.has(key):
             best = score_supervised(dataset, options.ceiling_steps, options.test_planes)
             options_ceiling = argparse.Namespace(budget=CEILING)
-            store.add(key, _rows(dataset, CEILING, options_ceiling, [(len(dataset.train), best)]))
+            store.add(
+                key, CEILING, _rows(dataset, CEILING, options_ceiling, [(len(dataset.train), best)])
+            )
 
 
 def _key(dataset: Dataset, method: str, options: argparse.Namespace, repeat: int) -> str:
-    size = "fast" if options.fast else "full"
+    size = f"{'fast' if options.fast else 'full'}-{options.crop}"
     classes = "-".join(dataset.classes)
     parts = (dataset.name, classes, method, options.budget, size, options.test_planes, repeat)
     return "/".join(map(str, parts))
@@ -159,6 +170,7 @@ def _rows(
             "protocol": options.budget,
             "budget": budget,
             "dice": dice,
+            "commit": version_of(method),
             "fit_s": score.fit_s,
             "predict_s": score.predict_s,
         }
@@ -172,6 +184,7 @@ def _write(options: argparse.Namespace, records: list[dict[str, Any]]) -> None:
         "protocol": options.budget,
         "repeats": options.repeats,
         "fast": options.fast,
+        "crop_px": options.crop,
         "test_planes": options.test_planes,
         "ceiling_steps": options.ceiling_steps,
     }

@@ -31,6 +31,7 @@ def summarise(
         {
             **dict(key),
             "repeats": len(group),
+            "commit": group[-1]["commit"],
             "dice_mean": round(statistics.mean(r["dice"] for r in group), 4),
             "dice_std": round(statistics.pstdev(r["dice"] for r in group), 4),
             "fit_s": round(statistics.median(r["fit_s"] for r in group), 3),
@@ -73,7 +74,7 @@ def _cell(record: dict[str, Any] | None) -> str:
 
 def _trained(method: str) -> bool:
     """Whether weights that ship, trained on data with role "train", stand behind a method."""
-    return "regcon" in method or method.startswith("in-context")
+    return "+" in method or method.startswith("in-context")
 
 
 def _needed(by_budget: dict[int, dict[str, Any]], ceiling: float | None) -> str:

@@ -16,7 +16,8 @@ from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.phantom import make_phantom
 from napari_regcon.data.views import ImageView
 from napari_regcon.engine.device import choose_device
-from napari_regcon.engine.features import FeatureStore, FilterBankExtractor
+from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.features import FilterBankExtractor
 from napari_regcon.nn.filter_bank import geometric_sigmas
 from napari_regcon.types import Box, Volume
 

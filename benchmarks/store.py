@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -16,30 +17,31 @@ class Store:
     ----------
     path : pathlib.Path
         The file; made when the first part is added.
-    commit : str
-        Parts measured at another commit are measured again.
+    version_of : callable
+        The version of a method now. Parts measured with another one are measured again.
     """
 
-    def __init__(self, path: Path, commit: str) -> None:
+    def __init__(self, path: Path, version_of: Callable[[str], str]) -> None:
         self._path = path
-        self._commit = commit
+        self._version_of = version_of
         self._parts: dict[str, list[dict[str, Any]]] = {}
         if path.is_file():
             for line in path.read_text(encoding="utf-8").splitlines():
                 part = json.loads(line)
-                if part["commit"] == commit:
+                if part["commit"] == version_of(part["method"]):
                     self._parts[part["key"]] = part["rows"]
 
     def has(self, key: str) -> bool:
         """Whether a part is finished."""
         return key in self._parts
 
-    def add(self, key: str, rows: list[dict[str, Any]]) -> None:
-        """Keep the rows of a finished part."""
+    def add(self, key: str, method: str, rows: list[dict[str, Any]]) -> None:
+        """Keep the rows of a finished part, which a method made."""
         self._parts[key] = rows
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
-            part = {"key": key, "commit": self._commit, "rows": rows}
+            commit = self._version_of(method)
+            part = {"key": key, "method": method, "commit": commit, "rows": rows}
             file.write(json.dumps(part) + "\n")
 
     def last_line(self) -> str:

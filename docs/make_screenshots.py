@@ -135,7 +135,8 @@ class Story:
 def main() -> int:
     """Take the pictures and end everything."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["NAPARI_REGCON_SESSIONS_DIR"] = folder  # none of the user's own
+        for what in ("SESSIONS", "CACHE"):  # none of the user's own
+            os.environ[f"NAPARI_REGCON_{what}_DIR"] = str(Path(folder) / what)
         story = Story()
         try:
             story.tell()
