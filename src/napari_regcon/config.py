@@ -210,11 +210,21 @@ class PretrainConfig:
     views_per_step: int = param(
         8, "View pairs a step", "Pairs of views for the region losses in a batch.", minimum=0
     )
+    views_every: int = param(
+        1,
+        "Views every",
+        "At 1 a batch holds episodes and view pairs; otherwise every so many steps are of view "
+        "pairs alone and the others of episodes alone.",
+        minimum=1,
+    )
     learning_rate: float = param(2e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1)
     average_decay: float = param(
         0.998, "Averaging", "Decay of the moving average of the weights.", minimum=0, maximum=1
     )
     episode_weight: float = param(1.0, "Episodes", "Weight of the stroke episodes.", minimum=0)
+    ridge: float = param(
+        0.1, "Ridge", "Of the head that is fitted in an episode.", minimum=1e-4, maximum=10
+    )
     grey_weight: float = param(0.5, "Grey", "Weight of the grey loss.", minimum=0)
     semantic_weight: float = param(0.1, "Semantic", "Weight of the region contrast.", minimum=0)
     usage_weight: float = param(0.2, "Usage", "Weight against unused regions.", minimum=0)
@@ -227,6 +237,14 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+
+    def batch(self, step: int) -> tuple[int, int]:
+        """Return how many episodes and view pairs the batch of a step holds."""
+        if self.views_every == 1 or not self.episodes_per_step or not self.views_per_step:
+            return self.episodes_per_step, self.views_per_step
+        if step % self.views_every == self.views_every - 1:
+            return 0, self.views_per_step
+        return self.episodes_per_step, 0
 
     @property
     def loss_weights(self) -> dict[str, float]:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 MIN_COVERAGE = 0.01
 """A region counts where it covers at least this share of both views."""
 
+MONITOR_EVERY = 50
+"""Steps between two looks at the collapse monitor, at least."""
 
 JUDGED_PX = 4096
 """Pixels of an episode on which the head is judged; more cost time and teach little."""
@@ -130,6 +132,7 @@ class Pretraining:
                     labels[torch.from_numpy(judged)].to(device),
                     episode.classes,
                     scale=self.scale,
+                    ridge=self.config.ridge,
                 )
             )
             start = end
@@ -235,14 +238,16 @@ def pretrain(
         training.load_state(torch.load(checkpoint, weights_only=True, map_location="cpu"))
     start = time.monotonic()
     rank = use = float("nan")
+    seen = training.step - MONITOR_EVERY
     with ThreadPoolExecutor(1, "regcon-episodes") as pool_:
         upcoming = pool_.submit(_draw, source, config, training.step)
         while training.step < config.steps:
             episodes, views = upcoming.result()
             upcoming = pool_.submit(_draw, source, config, training.step + 1)
             losses = training.train_step(episodes, views)
-            if views and training.step % 50 == 1:
+            if views and training.step - seen >= MONITOR_EVERY:
                 rank, use = training.monitor(views)
+                seen = training.step
             elapsed = time.monotonic() - start
             yield PretrainStep(training.step, config.steps, losses, rank, use, elapsed)
             if training.step % config.checkpoint_every == 0 or training.step == config.steps:
@@ -264,9 +269,11 @@ def _draw(
 ) -> tuple[list[Episode], list[ViewPair]]:
     """Draw the batch of a step; the same step draws the same batch."""
     rng = np.random.default_rng((config.seed, step))
-    episodes = [source.episode(rng) for _ in range(config.episodes_per_step)]
-    views = [source.view_pair(rng) for _ in range(config.views_per_step)]
-    return episodes, views
+    n_episodes, n_views = config.batch(step)
+    return (
+        [source.episode(rng) for _ in range(n_episodes)],
+        [source.view_pair(rng) for _ in range(n_views)],
+    )
 
 
 def _write(training: Pretraining, path: Path) -> None:
