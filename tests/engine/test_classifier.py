@@ -1,5 +1,7 @@
 """The perceptron of the pixel head: its written-out gradients, its weights, its scores."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +62,25 @@ def test_the_same_input_gives_the_same_scores_whatever_the_number_of_threads():
     assert torch.equal(*scores)
     other = fit_classifier(features, labels, 2, CPU, seed=4).scores(probe)
     assert not torch.equal(scores[0], other)
+
+
+def _settings_of_a_new_thread():
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.__config__.parallel_info).result()
+
+
+def test_scoring_on_several_threads_leaves_the_settings_of_the_libraries_alone():
+    fitted = fit_classifier(*_points(400), 2, CPU)
+    probe = torch.from_numpy(_points(30_000, seed=2)[0].T.copy())
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)  # as no other test here, so that the scoring threads are new
+        here, elsewhere = torch.__config__.parallel_info(), _settings_of_a_new_thread()
+        fitted.scores(probe)
+        assert torch.__config__.parallel_info() == here
+        assert _settings_of_a_new_thread() == elsewhere
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])

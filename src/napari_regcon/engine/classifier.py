@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.nn import functional
 from napari_regcon.engine.device import one_thread
 
 CHUNK_PX = 1 << 13
-"""Pixels classified at once: small enough to stay in a processor's cache."""
+"""Pixels a processor classifies at once, few enough to stay in its cache; a GPU takes all."""
 
 THREAD_NAME = "regcon-scores"
 HIDDEN = 32
@@ -60,26 +60,29 @@ class FittedClassifier:
 
         The softmax over classes gives probabilities, the largest score the class.
         """
-        result = features.new_empty((len(self.bias), features.shape[1]), dtype=torch.float32)
-        starts = range(0, features.shape[1], CHUNK_PX)
-        workers = min(torch.get_num_threads(), len(starts)) if features.device.type == "cpu" else 1
-        if workers == 1:
-            with one_thread():
-                self._score(features, starts, result)
-            return result
-        # Each on chunks of its own, so that none waits for another after every operation.
-        shares = [
-            _pool(workers).submit(self._score, features, starts[i::workers], result)
-            for i in range(workers)
-        ]
+        n_pixels = features.shape[1]
+        result = features.new_empty((len(self.bias), n_pixels), dtype=torch.float32)
+        on_processor = features.device.type == "cpu"
+        width = min(CHUNK_PX, n_pixels) if on_processor else n_pixels
+        starts = range(0, n_pixels, max(1, width))
+        workers = min(torch.get_num_threads(), len(starts)) if on_processor else 1
+        with one_thread():
+            if workers <= 1:
+                self._score(features, starts, width, result)
+                return result
+            # Each on chunks of its own, so that none waits for another after every operation.
+            shares = [
+                _pool(workers).submit(self._score, features, starts[i::workers], width, result)
+                for i in range(workers)
+            ]
+            wait(shares)
         for share in shares:
             share.result()
         return result
 
     @torch.inference_mode()
-    def _score(self, features: Tensor, starts: range, result: Tensor) -> None:
-        """Score some chunks, in memory that is taken once."""
-        width = min(CHUNK_PX, features.shape[1])
+    def _score(self, features: Tensor, starts: range, width: int, result: Tensor) -> None:
+        """Score the chunks that start there, in memory that is taken once."""
         inputs = result.new_empty(len(self.low), width)
         hidden = result.new_empty(len(self.hidden_bias), width)
         for start in starts:
@@ -95,9 +98,7 @@ class FittedClassifier:
 @functools.cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     """Return threads that are kept: to start them for every tile took a fifth of a preview."""
-    return ThreadPoolExecutor(
-        workers, THREAD_NAME, initializer=torch.set_num_threads, initargs=(1,)
-    )
+    return ThreadPoolExecutor(workers, THREAD_NAME)
 
 
 def fit_classifier(
