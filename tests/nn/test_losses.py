@@ -112,12 +112,27 @@ def test_semantic_loss_is_small_for_equal_views_and_large_for_collapsed_ones():
     )
 
 
-def test_usage_loss_is_zero_for_even_use_and_one_for_collapse():
-    even = torch.full((2, 4, 5, 5), 0.25)
-    collapsed = torch.zeros(2, 4, 5, 5)
-    collapsed[:, 2] = 1
-    assert float(usage_loss(even)) == pytest.approx(0, abs=1e-5)
-    assert float(usage_loss(collapsed)) == pytest.approx(1, abs=1e-5)
+def test_usage_loss_matches_the_formula():
+    masks = _masks().double()
+    mean, inside = np.zeros(4), 0.0
+    for b, y, x in np.ndindex(2, 6, 6):
+        shares = masks[b, :, y, x].numpy()
+        mean += shares / 72
+        inside -= sum(m * np.log(m) for m in shares) / 72
+    information = -sum(m * np.log(m) for m in mean) - inside
+    assert float(usage_loss(masks)) == pytest.approx(1 - information / np.log(4), abs=1e-6)
+
+
+def test_usage_loss_is_zero_for_even_and_clear_use_and_one_for_either_collapse():
+    clear = torch.zeros(2, 4, 4, 4)
+    for k in range(4):
+        clear[:, k, k] = 1
+    one = torch.zeros(2, 4, 4, 4)
+    one[:, 2] = 1
+    undecided = torch.full((2, 4, 4, 4), 0.25)
+    assert float(usage_loss(clear)) == pytest.approx(0, abs=1e-5)
+    assert float(usage_loss(one)) == pytest.approx(1, abs=1e-5)
+    assert float(usage_loss(undecided)) == pytest.approx(1, abs=1e-5)
 
 
 def test_ridge_head_solves_the_balanced_normal_equations():

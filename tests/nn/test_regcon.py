@@ -35,3 +35,18 @@ def test_a_tile_with_its_halo_gives_the_crop_of_the_whole(net):
     torch.testing.assert_close(
         tile[..., halo : halo + 32], whole[..., 32 + halo : 64 + halo], atol=1e-5, rtol=1e-4
     )
+
+
+@torch.no_grad()
+def test_embeddings_in_training_have_no_common_direction():
+    torch.manual_seed(1)
+    embedding = RegConNet().train()(torch.rand(4, 1, 64, 64))
+    mean = embedding.mean((0, 2, 3))
+    assert float(mean.norm()) < 0.2  # of length 1 each
+
+
+def test_embeddings_of_pixels_are_those_of_the_image(net):
+    image = torch.rand(1, 1, 32, 32)
+    with torch.no_grad():
+        pixels = net.embed_pixels(net.decode(image)[0].flatten(1).T)
+        torch.testing.assert_close(pixels.T.reshape(32, 32, 32), net(image)[0])

@@ -107,10 +107,11 @@ def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
 
 def fold(net: RegConNet) -> RegConNet:
     """Fold batch normalisation into the convolutions, in place."""
-    for block in (*net.down, *net.up):
-        for index in (0, 3):
-            block[index] = fuse_conv_bn_eval(block[index], block[index + 1])
-            block[index + 1] = torch.nn.Identity()
+    for block in (*net.down, *net.up, net.embed):
+        for index, layer in enumerate(block):
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                block[index - 1] = fuse_conv_bn_eval(block[index - 1], layer)
+                block[index] = torch.nn.Identity()
     for parameter in net.parameters():
         if parameter.ndim == 4:  # a convolution
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -157,11 +158,11 @@ class EmbeddingExtractor(FeatureExtractor):
     @property
     def fingerprint(self) -> str:
         """Weights, sizes and precision."""
-        return f"regcon-1 {self._hash} {self.zooms} {self._device.supports_bf16}"
+        return f"regcon-2 {self._hash} {self.zooms} {self._device.supports_bf16}"
 
     def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - one grey image of any channels
         """Return the length of the embedding, times the number of sizes."""
-        return self._net.embed.out_channels * len(self.zooms)
+        return self._net.n_features * len(self.zooms)
 
     @torch.inference_mode()
     def compute(self, image: Tensor, origin: Sequence[int]) -> Tensor:

@@ -22,7 +22,7 @@ from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainStep
 from napari_regcon.nn.losses.episode import episode_loss
 from napari_regcon.nn.losses.grey import grey_loss
 from napari_regcon.nn.losses.semantic import semantic_loss
-from napari_regcon.nn.losses.usage import usage_loss
+from napari_regcon.nn.losses.usage import information, usage_loss
 from napari_regcon.nn.regcon import RegConNet
 from napari_regcon.nn.regions import coverage, pool
 
@@ -101,11 +101,10 @@ class Pretraining:
         losses = {}
         with torch.autocast(device.type, torch.bfloat16, enabled=self.device.supports_bf16):
             decoded = self.net.decode(images)
-            embedded = self.net.embed(decoded[split:]) if views else None
         if episodes:
             losses["episodes"] = self._episode_loss(decoded[:split], episodes)
-        if embedded is not None:
-            embedding = functional.normalize(embedded.float(), dim=1)
+        if views:
+            embedding = functional.normalize(self.net.embed(decoded[split:].float()), dim=1)
             losses |= self._region_losses(embedding, images[split:], views)
         return losses
 
@@ -173,7 +172,7 @@ class Pretraining:
         masks = self.average.region_logits(embedding).softmax(1)
         flat = embedding.permute(1, 0, 2, 3).flatten(1)
         spectrum = torch.linalg.eigvalsh(torch.cov(flat)).clamp(min=0)
-        return _perplexity(spectrum), _perplexity(masks.mean((0, 2, 3)))
+        return _perplexity(spectrum), float(information(masks).exp())
 
     def state(self) -> dict[str, Any]:
         """Return everything a later run needs."""

@@ -22,7 +22,8 @@ class PretrainStep:
     effective_rank : float
         exp of the entropy of the embedding's spectrum; near 1 means collapse.
     region_use : float
-        exp of the entropy of the mean assignment; the number of regions in use.
+        exp of the mutual information of pixel and region: the number of regions that pixels are
+        told apart by; 1 means collapse.
     elapsed_s : float
         Seconds since this run began.
     """

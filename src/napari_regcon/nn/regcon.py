@@ -34,6 +34,7 @@ class RegConNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
         self.stride: int = 2 ** (levels - 1)
+        self.n_features: int = embedding
         self.down = nn.ModuleList(
             _block(widths[level - 1] if level else 1, widths[level]) for level in range(levels)
         )
@@ -41,7 +42,11 @@ class RegConNet(nn.Module):
             _block(widths[level + 1] + widths[level], widths[level])
             for level in reversed(range(levels - 1))
         )
-        self.embed = nn.Conv2d(width, embedding, 1)
+        # Without its mean taken off, nearly all of an embedding of length 1 is that mean: what
+        # tells pixels apart drowns, and the partition stays the same everywhere.
+        self.embed = nn.Sequential(
+            nn.Conv2d(width, embedding, 1, bias=False), nn.BatchNorm2d(embedding, affine=False)
+        )
         self.assign = nn.Conv2d(embedding, regions, 1)
         # The cosine lies in [-1, 1], so a partition can only become hard if it is scaled.
         self.sharpness = 8.0
@@ -78,9 +83,8 @@ class RegConNet(nn.Module):
 
     def embed_pixels(self, decoded: Tensor) -> Tensor:
         """Return the embeddings ``(N, embedding)`` of single decoded pixels ``(N, width)``."""
-        weight = self.embed.weight.flatten(1)
-        linear = functional.linear(decoded.float(), weight, self.embed.bias)
-        return functional.normalize(linear, dim=1)
+        found = self.embed(decoded.float()[:, :, None, None])
+        return functional.normalize(found.flatten(1), dim=1)
 
     def region_logits(self, embedding: Tensor) -> Tensor:
         """Return the logits ``(B, K, H, W)`` of the soft partition of an embedding."""
