@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog
 from safetensors.numpy import save_file
 
 from napari_regcon.engine import weights
@@ -37,6 +40,33 @@ def give(tmp_path, monkeypatch):
         return file
 
     return make
+
+
+@pytest.fixture
+def regcon_em(folder, monkeypatch):
+    """Let the registry know pre-trained features, and return where their file belongs."""
+    entry = replace(
+        weights.REGISTRY["universeg-v1"],
+        name="regcon-em",
+        method="pixel-head",
+        research_only=False,
+        file_name="regcon_em.safetensors",
+    )
+    monkeypatch.setitem(weights.REGISTRY, entry.name, entry)
+    return folder / entry.file_name
+
+
+def choose_features(widget, features):
+    widget.panels.model._form._controls["features"].value = features
+
+
+def listed(model):
+    return [model._weights.itemData(i) for i in range(model._weights.count())]
+
+
+def come_back():
+    """Let the application be the one in front again."""
+    QApplication.instance().applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
 
 
 def methods_told(widget):
@@ -140,3 +170,83 @@ def test_damaged_weights_are_explained(dock, folder, give, qtbot):
     with qtbot.waitSignal(widget.shop.failed, timeout=20_000):
         widget.panels.model._import.click()
     assert "mine.pt" in widget.state_line.text
+
+
+def test_features_of_a_network_ask_for_its_weights(dock, folder, monkeypatch):
+    monkeypatch.delitem(weights.REGISTRY, "regcon-em", raising=False)
+    widget = dock()
+    model = widget.panels.model
+    assert model._weights_box.isHidden()
+    choose_features(widget, "both")
+    assert not model._weights_box.isHidden()
+    assert "needs the weights of a pre-trained network" in model._missing.text()
+    assert "Import file…" in model._missing.text()
+    assert not model._fetch.isEnabled()
+    assert methods_told(widget) == [("pixel-head", None)]
+    choose_features(widget, "filters")
+    assert model._weights_box.isHidden()
+    assert model._missing.text() == ""
+
+
+def test_weights_of_the_method_are_taken_unless_others_are_picked(dock, regcon_em, give, qtbot):
+    give("mine.safetensors")
+    give("regcon_em.safetensors").rename(regcon_em)
+    widget = dock()
+    model = widget.panels.model
+    choose_features(widget, "network")
+    assert listed(model) == ["regcon-em"]
+    assert methods_told(widget)[-1] == ("pixel-head", "regcon-em")
+    give("mine.safetensors")
+    with qtbot.waitSignal(widget.shop.changed, timeout=20_000):
+        model._import.click()
+    assert listed(model) == ["regcon-em", "mine"]
+    assert methods_told(widget)[-1] == ("pixel-head", "mine")
+    model._weights.setCurrentIndex(0)
+    assert methods_told(widget)[-1] == ("pixel-head", "regcon-em")
+    model.choose("in-context", {}, "", "auto")
+    assert listed(model) == ["universeg-v1", "mine"]
+    assert model._weights.currentData() == "universeg-v1"
+
+
+def test_a_choice_with_weights_is_told_once_and_as_a_whole(dock, regcon_em, give):
+    give("regcon_em.safetensors").rename(regcon_em)
+    widget = dock()
+    widget.panels.model.choose("pixel-head", {"features": "both", "seed": 3}, "regcon-em", "cpu")
+    assert widget.client.of(Configure)[1:] == [
+        Configure("cpu", "pixel-head", (("features", "both"), ("seed", 3)), "regcon-em")
+    ]
+
+
+def test_weights_that_are_removed_or_arrive_by_another_way_are_noticed(dock, folder, give):
+    file = give(OFFICIAL).rename(folder / OFFICIAL)
+    widget = dock()
+    model = widget.panels.model
+    model.choose("in-context", {}, "", "auto")
+    assert model._fetch.text() == "Licence…"
+    content = file.read_bytes()
+    file.unlink()
+    come_back()
+    assert model._fetch.text() == "Download…"
+    assert "not on this computer" in model._missing.text()
+
+    weights.require_licence(weights.find("universeg-v1"), accept=True)
+    file.write_bytes(content)
+    come_back()
+    come_back()
+    assert not model._fetch.isEnabled()
+    assert methods_told(widget) == [("pixel-head", None), ("in-context", "universeg-v1")]
+    file.unlink()
+    come_back()
+    assert model._fetch.isEnabled()
+
+
+def test_a_file_removed_while_its_licence_is_read_is_fetched(dock, folder, give, qtbot):
+    file = give(OFFICIAL).rename(folder / OFFICIAL)
+    widget = dock()
+    model = widget.panels.model
+    model.choose("in-context", {}, "", "auto")
+    model._fetch.click()
+    file.unlink()
+    with qtbot.waitSignal(widget.shop.failed, timeout=20_000):
+        model.licence._yes.click()  # the tests are offline
+    assert model._fetch.text() == "Download…"

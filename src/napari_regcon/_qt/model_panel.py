@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_regcon._qt.forms import ConfigForm
@@ -48,7 +48,7 @@ class ModelPanel(Section):
     Attributes
     ----------
     configured : Signal
-        Configure: another choice was made.
+        Another choice was made.
     weights_wanted : Signal
         str: name of weights to fetch.
     import_wanted : Signal
@@ -59,7 +59,7 @@ class ModelPanel(Section):
         Asks about the licence of weights, with a signal of its own.
     """
 
-    configured = Signal(object)
+    configured = Signal()
     weights_wanted = Signal(str)
     import_wanted = Signal()
     clear_cache_wanted = Signal()
@@ -75,7 +75,8 @@ class ModelPanel(Section):
             form = ConfigForm(config, self)
             form.changed.connect(self._emit)
             self._forms.append(form)
-        self._method.currentIndexChanged.connect(self._on_method)
+        self._method.currentIndexChanged.connect(self._show_method)
+        self._method.currentIndexChanged.connect(self._emit)
         self._about = Hint()
         self._weights = Choice("Trained weights that the network uses.", self)
         self._weights.currentIndexChanged.connect(self._on_weights)
@@ -108,11 +109,12 @@ class ModelPanel(Section):
             "computed again when needed.",
             self.clear_cache_wanted.emit,
         )
-        self.fill(self._method, self._about, self._weights_box, self._missing, self.licence)
-        self.fill(*self._forms, device_form)
+        self.fill(self._method, self._about, *self._forms)
+        self.fill(self._weights_box, self._missing, self.licence, device_form)
         self.fill(self._device_hint, self._cache_hint, self._clear)
-        self._here: dict[str, str] = {}
-        self._on_method(0)
+        self._wanted = ""
+        self._why_not: dict[str, str] = {}
+        self._show_method()
 
     @property
     def method(self) -> str:
@@ -120,39 +122,55 @@ class ModelPanel(Section):
         return str(self._method.currentData())
 
     @property
+    def default_weights(self) -> str | None:
+        """Weights that what is chosen takes by itself; None where it needs none."""
+        config = METHODS[self.method](**self._form.values())
+        name: str | None = config.default_weights
+        return name
+
+    @property
     def choice(self) -> Configure:
         """Everything that is chosen here, as the engine is told."""
         values = self._form.values()
-        weights = self._weights.currentData() if self._needs_weights else None
+        weights = self._weights.currentData() if self.default_weights else None
         return Configure(self._device.currentData(), self.method, tuple(values.items()), weights)
 
     def choose(self, method: str, parameters: Mapping[str, Any], weights: str, device: str) -> None:
         """Make a choice for the user, as a saved session says."""
-        self._method.setCurrentIndex(max(0, self._method.findData(method)))
-        self._device.setCurrentIndex(max(0, self._device.findData(device)))
-        if weights and self._weights.findData(weights) >= 0:
-            self._weights.setCurrentIndex(self._weights.findData(weights))
+        with QSignalBlocker(self._method), QSignalBlocker(self._device):
+            self._method.setCurrentIndex(max(0, self._method.findData(method)))
+            self._device.setCurrentIndex(max(0, self._device.findData(device)))
+        self._wanted = weights
+        self._show_method()
         self._form.set_values(parameters)
 
-    def show_weights(self, entries: Sequence[tuple[str, str, str]], chosen: str = "") -> None:
-        """List weights.
+    def use_weights(self, name: str) -> None:
+        """Choose weights for the user, for example those that were just fetched."""
+        self._wanted = name
+        self._emit()
+
+    def list_weights(self, entries: Sequence[tuple[str, str, str]]) -> None:
+        """List the weights there are for what is chosen.
+
+        Those that were last picked stay picked; otherwise the method's own are.
 
         Parameters
         ----------
         entries : sequence of (str, str, str)
             Name, what to show, and why they cannot be used yet (empty if they can).
-        chosen : str
-            Name of those to choose; the present ones where not given.
         """
-        chosen = chosen or str(self._weights.currentData() or "")
-        self._weights.blockSignals(True)
-        self._weights.clear()
-        for name, text, _ in entries:
-            self._weights.addItem(text, name)
-        self._here = {name: missing for name, _, missing in entries}
-        self._weights.setCurrentIndex(max(0, self._weights.findData(chosen)))
-        self._weights.blockSignals(False)
-        self._on_weights()
+        self._why_not = {name: missing for name, _, missing in entries}
+        with QSignalBlocker(self._weights):
+            self._weights.clear()
+            for name, text, _ in entries:
+                self._weights.addItem(text, name)
+            names = [self._wanted, self.default_weights, *self._why_not]
+            picked = next((name for name in names if name in self._why_not), "")
+            self._weights.setCurrentIndex(self._weights.findData(picked))
+        missing = self._why_not.get(picked, "")
+        self._fetch.setText("Licence…" if missing == NO_LICENCE else "Download…")
+        here = "these weights are on this computer already." if entries else "there are none."
+        self._fetch.allow("" if missing else here)
 
     def show_missing(self, why_not: str) -> None:
         """Say why the choice cannot be used yet, or nothing."""
@@ -191,26 +209,19 @@ class ModelPanel(Section):
         index: int = self._method.currentIndex()
         return self._forms[index]
 
-    @property
-    def _needs_weights(self) -> bool:
-        return self.method != "pixel-head"
-
-    def _on_method(self, index: int) -> None:
+    def _show_method(self, _index: int = 0) -> None:
         for i, form in enumerate(self._forms):
-            form.setVisible(i == index)
+            form.setVisible(i == self._method.currentIndex())
         self.summarise(str(self._method.currentText()))
         self._about.say(METHOD_TEXTS.get(self.method, ("", ""))[1])
-        self._weights_box.setVisible(self._needs_weights)
-        self._emit()
+        self._weights_box.setVisible(self.default_weights is not None)
 
     def _on_weights(self, _index: int = 0) -> None:
-        missing = self._here.get(str(self._weights.currentData()), "")
-        self._fetch.setText("Licence…" if missing == NO_LICENCE else "Download…")
-        self._fetch.allow("" if missing else "these weights are on this computer already.")
-        self._emit()
+        self.use_weights(str(self._weights.currentData()))
 
     def _want_weights(self) -> None:
         self.weights_wanted.emit(str(self._weights.currentData()))
 
     def _emit(self, *_: object) -> None:
-        self.configured.emit(self.choice)
+        self._weights_box.setVisible(self.default_weights is not None)
+        self.configured.emit()

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 NOT_HERE = "not on this computer yet"
 NO_LICENCE = "not to be used before their licence is accepted"
+NONE_THERE = (
+    "This needs the weights of a pre-trained network, and none are known for it. Press Import "
+    "file… to use a file that 'napari-regcon pretrain' made, or choose what needs no weights."
+)
 
 
 class WeightsShop(QObject):
@@ -68,8 +72,16 @@ class WeightsShop(QObject):
                 found.append((entry.name, text, missing))
         return found
 
-    def why_not(self, name: str) -> str:
-        """Say what has to be done before weights can be used, or return an empty string."""
+    def why_not(self, name: str | None) -> str:
+        """Say what has to be done before weights can be used, or return an empty string.
+
+        Parameters
+        ----------
+        name : str or None
+            The weights; None where none can be chosen.
+        """
+        if name is None:
+            return NONE_THERE
         try:
             entry = weights.find(name)
         except WeightsError as error:
@@ -82,9 +94,7 @@ class WeightsShop(QObject):
     def fetch(self, name: str) -> None:
         """Fetch weights, after the user accepted their licence where it needs that."""
         entry = weights.find(name)
-        is_here = weights.path_of(entry).exists()
-        go_on = self.changed.emit if is_here else self._fetch
-        self._after_licence(entry, lambda: go_on(name))
+        self._after_licence(entry, lambda: self._bring(entry))
 
     def import_file(self, path: Path) -> None:
         """Take weights from a file, after the user accepted their licence where it needs that."""
@@ -117,6 +127,12 @@ class WeightsShop(QObject):
         self._question = (entry, go_on)
         self.paused.emit()
         self.licence_asked.emit(entry)
+
+    def _bring(self, entry: weights.WeightsEntry) -> None:
+        if weights.path_of(entry).exists():
+            self.changed.emit(entry.name)
+        else:
+            self._fetch(entry.name)
 
     def _fetch(self, name: str) -> None:
         self.progressed.emit(f"Fetching {name} …")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Shapes
-from qtpy.QtWidgets import QApplication, QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_regcon._qt.column import Column
 from napari_regcon._qt.core import DockCore
+from napari_regcon._qt.model_choice import ModelChoice
 from napari_regcon._qt.panels import Panels
 from napari_regcon._qt.parts import StateLine
 from napari_regcon._qt.preferences import load_preferences
@@ -18,9 +18,7 @@ from napari_regcon._qt.presenter import Presenter
 from napari_regcon._qt.shortcuts import CLASS_KEYS, KEYS, Shortcuts
 from napari_regcon._qt.status import Status
 from napari_regcon._qt.weights import WeightsShop
-from napari_regcon.session.weights import weights_here
 from napari_regcon.worker.client import EngineClient
-from napari_regcon.worker.protocol import ClearCache, Configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from napari_regcon._qt.jobs import Client
     from napari_regcon.session.saved import SessionState
     from napari_regcon.worker.protocol import EngineEvent
-
-WEIGHT_FILES = "Weights (*.safetensors *.pt *.pth);;All files (*)"
 
 
 class RegconWidget(QWidget):
@@ -61,12 +57,12 @@ class RegconWidget(QWidget):
         self.status = Status(self.state_line, self)
         self.presenter = Presenter(self.core, self.panels, self.status, self)
         self.shop = WeightsShop(self.core.background, self)
+        self.model_choice = ModelChoice(self.core, self.panels.model, self.shop, self.status, self)
         self.shortcuts = Shortcuts(self.viewer)
         self._lay_out()
         self._connect_core()
         self._connect_panels()
         self._connect_correct()
-        self._connect_shop()
         self._bind_keys()
         self._end_in_time()
         self.panels.model.choose("pixel-head", {}, preferences.weights, preferences.device)
@@ -137,8 +133,6 @@ class RegconWidget(QWidget):
         core, panels = self.core, self.panels
         panels.image.chosen.connect(core.workspace.choose)
         panels.image.axes_chosen.connect(core.workspace.set_axes)
-        panels.model.configured.connect(self._configure)
-        panels.model.clear_cache_wanted.connect(partial(core.link.send, ClearCache()))
         labels = panels.labels
         labels.new_layer_wanted.connect(core.labelling.new_layer)
         labels.layer_chosen.connect(core.labelling.use_layer)
@@ -181,17 +175,6 @@ class RegconWidget(QWidget):
         correct.next_wanted.connect(core.guide.start)
         correct.uncertainty_toggled.connect(core.live.show_uncertainty)
 
-    def _connect_shop(self) -> None:
-        model = self.panels.model
-        model.weights_wanted.connect(self.shop.fetch)
-        model.import_wanted.connect(self._import_weights)
-        self.shop.progressed.connect(partial(self.status.begin, "weights"))
-        self.shop.failed.connect(partial(self.status.fail, "weights"))
-        self.shop.changed.connect(self._weights_arrived)
-        self.shop.paused.connect(partial(self.status.end, "weights"))
-        self.shop.licence_asked.connect(model.ask_licence)
-        model.licence.answered.connect(self.shop.answer)
-
     def _bind_keys(self) -> None:
         for index, key in enumerate(CLASS_KEYS):
             self.shortcuts.bind(key, partial(self.core.labelling.pick_nth_class, index))
@@ -209,18 +192,6 @@ class RegconWidget(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.core.close)
-
-    def _configure(self, choice: Configure) -> None:
-        if choice.weights is None and choice.method != "pixel-head":
-            self.panels.model.show_weights(self.shop.entries(choice.method))
-            return
-        why_not = self.shop.why_not(choice.weights) if choice.weights else ""
-        self.panels.model.show_missing(why_not)
-        if why_not:
-            return
-        self.core.link.send(choice)
-        self.core.snapshot.model = choice
-        self.core.live.request()
 
     def _picked(self) -> int:
         return self.panels.labels.classes.picked_value()
@@ -241,18 +212,12 @@ class RegconWidget(QWidget):
         state = self.core.bring_back()
         self.panels.labels.offer("")
         if state is not None:
-            self._choose_model(state)
+            self.model_choice.restore(state)
 
     def _go_on_with(self, state: SessionState, remarks: str) -> None:
         self.core.go_on_with(state)
         self.panels.session.say(f"Opened the session of {state.image.name!r}. {remarks}".strip())
-        self._choose_model(state)
-
-    def _choose_model(self, state: SessionState) -> None:
-        weights, trouble = weights_here(state)
-        self.panels.model.choose(state.method, state.parameters, weights, state.device)
-        if trouble:
-            self.status.fail("session", trouble)
+        self.model_choice.restore(state)
 
     def _discard(self) -> None:
         work = self.core.workspace.current
@@ -270,12 +235,3 @@ class RegconWidget(QWidget):
     def _save(self, role: str, path: str) -> None:
         self.panels.export.show_busy(path)
         self.core.saving.save(role, path)
-
-    def _import_weights(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Weights from a file", "", WEIGHT_FILES)
-        if path:
-            self.shop.import_file(Path(path))
-
-    def _weights_arrived(self, name: str) -> None:
-        self.status.end("weights")
-        self.panels.model.show_weights(self.shop.entries(self.panels.model.method), name)
