@@ -7,6 +7,7 @@ field metadata written here. Nothing here knows what a parameter does to the com
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from napari_regcon.errors import InputError
@@ -78,7 +79,7 @@ def parameters(config: type | object) -> Iterator[Parameter]:
 
 
 def validate(config: object) -> None:
-    """Check every described field against its range or choices.
+    """Check every described field against its kind and its range or choices.
 
     Raises
     ------
@@ -90,13 +91,34 @@ def validate(config: object) -> None:
         if item.choices and value not in item.choices:
             allowed = ", ".join(repr(choice) for choice in item.choices)
             raise InputError(f"{item.label} is {value!r}.", expected=f"Expected one of {allowed}.")
-        low, high = item.minimum, item.maximum
-        if isinstance(value, int | float) and (
-            (low is not None and value < low) or (high is not None and value > high)
-        ):
-            raise InputError(
-                f"{item.label} is {value!r}.", expected=f"Expected a value from {low} to {high}."
-            )
+        if not _is_like(value, item.default):
+            kind = _kind(item.default)
+            raise InputError(f"{item.label} is {value!r}.", expected=f"Expected {kind}.")
+        low = -float("inf") if item.minimum is None else item.minimum
+        high = float("inf") if item.maximum is None else item.maximum
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(low <= number <= high for number in numbers if _is_like(number, 0.0)):
+            span = f"at least {low}" if item.maximum is None else f"a value from {low} to {high}"
+            raise InputError(f"{item.label} is {value!r}.", expected=f"Expected {span}.")
+
+
+def _is_like(value: object, default: object) -> bool:
+    """Return whether a value is of the kind of a default; a whole number is a number, too."""
+    if isinstance(default, tuple):
+        same_length = isinstance(value, tuple) and len(value) == len(default)
+        return same_length and all(map(_is_like, value, default))  # type: ignore[call-overload]
+    if isinstance(default, int | float):
+        kind = Integral if isinstance(default, int) else Real
+        return isinstance(value, kind) and not isinstance(value, bool)
+    return isinstance(value, type(default))
+
+
+def _kind(default: object) -> str:
+    """Return the kind of a default in words."""
+    if isinstance(default, tuple):
+        return f"{len(default)} values, each {_kind(default[0])}"
+    words = {int: "a whole number", float: "a number", str: "text"}
+    return words[type(default)]
 
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -237,6 +259,16 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         validate(self)
+        if self.episodes_per_step + self.views_per_step == 0:
+            raise InputError(
+                "Episodes a step and View pairs a step are both 0.",
+                expected="Expected at least one of either in a batch.",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels that the coarsest level of the network sees as one; crops are multiples of it."""
+        return 1 << (self.levels - 1)
 
     def batch(self, step: int) -> tuple[int, int]:
         """Return how many episodes and view pairs the batch of a step holds."""

@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 import pytest
-import tifffile
+
+from dataset_folder import write_dataset
 
 pytest.importorskip("matplotlib", reason="the benchmarks' own extra")
 
@@ -15,18 +16,6 @@ from benchmarks.methods import Method, Painted
 
 from benchmarks import protocols, quality
 from napari_regcon.errors import InputError
-
-CARD = """
-name = "Blobs"
-role = "measure"
-licence = "CC0-1.0"
-axes = "{axes}"
-labels_are = "{kind}"
-classes = {{ 1 = "blob" }}
-[[images]]
-raw = "raw.tif"
-labels = "labels.tif"
-"""
 
 
 def _write(folder, kind="classes", n_planes=6):
@@ -38,17 +27,12 @@ def _write(folder, kind="classes", n_planes=6):
             cy, cx = rng.integers(10, 86), rng.integers(10, 110)
             plane[(y - cy) ** 2 + (x - cx) ** 2 < 120] = number if kind == "instances" else 1
     raw = (truth > 0) * 90 + 80 + rng.normal(0, 20, truth.shape)
-    folder.mkdir()
     squeezed = [a[0] if n_planes == 1 else a for a in (raw.clip(0, 255).astype(np.uint8), truth)]
-    axes = "YX" if n_planes == 1 else "ZYX"
-    tifffile.imwrite(folder / "raw.tif", squeezed[0], photometric="minisblack")
-    tifffile.imwrite(folder / "labels.tif", squeezed[1], photometric="minisblack")
-    (folder / "dataset.toml").write_text(CARD.format(axes=axes, kind=kind))
+    write_dataset(folder, *squeezed, role="measure", labels_are=kind)
 
 
 @pytest.fixture
 def data(tmp_path):
-    (tmp_path / "data").mkdir()
     _write(tmp_path / "data" / "blobs")
     return tmp_path / "data"
 

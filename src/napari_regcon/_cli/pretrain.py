@@ -13,6 +13,7 @@ from napari_regcon._cli.options import DeviceOption
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_regcon.data.corpus import Corpus
     from napari_regcon.data.training import Recipe
     from napari_regcon.engine.pretrain_events import PretrainStep
 
@@ -42,18 +43,26 @@ def pretrain(
         typer.Option(min=1, help="Stop at this step; the same command goes on from there."),
     ] = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing files and begin anew.")
+    ] = False,
 ) -> None:
     """Train features on many images; an interrupted run goes on where it stopped."""
-    _check(out, overwrite)
+    checkpoint = out.with_suffix(".checkpoint.pt")
+    _check(out, checkpoint, overwrite)
     from dataclasses import replace
 
     from napari_regcon.data.training import read_recipe
+    from napari_regcon.engine.checkpoint import read_checkpoint
 
     chosen = read_recipe(_recipe_path(recipe))
     if steps is not None:
         chosen = replace(chosen, train=replace(chosen.train, steps=steps))
-    _train(recipe, chosen, data, out, device=device, stop_after=stop_after)
+    if overwrite:
+        checkpoint.unlink(missing_ok=True)
+    elif checkpoint.is_file():
+        read_checkpoint(checkpoint, chosen.train)
+    _train(recipe, chosen, data, out, checkpoint, device=device, stop_after=stop_after)
 
 
 def _train(
@@ -61,28 +70,30 @@ def _train(
     recipe: "Recipe",
     data: Path | None,
     out: Path,
+    checkpoint: Path,
     *,
     device: str,
     stop_after: int | None,
 ) -> None:
     from napari_regcon.data.episodes import EpisodeSource
-    from napari_regcon.data.training import recipe_planes
+    from napari_regcon.data.training import recipe_corpora, recipe_planes
     from napari_regcon.engine.embedding import save_network
     from napari_regcon.engine.pretrain import load_average, pretrain
     from napari_regcon.engine.pretrain_events import CheckpointWritten
 
     with stderr.status("Reading the images and drawing the phantoms"):
-        planes = list(recipe_planes(recipe, data))
+        corpora = recipe_corpora(recipe, data)
+        planes = list(recipe_planes(recipe, corpora))
     if not planes:
         raise InputError("There is nothing to train on: no data set of the role 'train'.")
     families = sorted({plane.group.partition("/")[0] for plane in planes})
     stderr.print(Text(f"{len(planes)} planes of {', '.join(families)}"))
     source = EpisodeSource(planes, recipe.draw, recipe.shares)
-    checkpoint = out.with_suffix(".checkpoint.pt")
+    card = _card(name, recipe, families, corpora)
     start = time.monotonic()
     for event in pretrain(source, recipe.train, checkpoint, device=device):
         if isinstance(event, CheckpointWritten):
-            save_network(load_average(event.path), out, _card(name, recipe, families, event.step))
+            save_network(load_average(event.path), out, card | {"steps": event.step})
             if event.step == stop_after:
                 break
         elif event.step % SAY_EVERY == 0:
@@ -90,13 +101,12 @@ def _train(
     stdout.print(f"Wrote {out} after {time.monotonic() - start:.0f} s.", markup=False)
 
 
-def _check(out: Path, overwrite: bool) -> None:
+def _check(out: Path, checkpoint: Path, overwrite: bool) -> None:
     if out.suffix != ".safetensors":
         raise InputError(f"{out} does not end in .safetensors.")
     if not out.parent.is_dir():
         raise InputError(f"The folder {out.parent} does not exist.")
-    unfinished = out.with_suffix(".checkpoint.pt").exists()
-    if out.exists() and not overwrite and not unfinished:
+    if out.exists() and not overwrite and not checkpoint.exists():
         raise InputError(
             f"{out} exists already.", next_step="Add --overwrite to replace it, or choose another."
         )
@@ -115,22 +125,26 @@ def _recipe_path(name: str) -> Path:
     return Path(name)
 
 
-def _card(name: str, recipe: "Recipe", families: list[str], step: int) -> dict[str, Any]:
+def _card(
+    name: str, recipe: "Recipe", families: list[str], corpora: "list[Corpus]"
+) -> dict[str, Any]:
     from dataclasses import asdict
 
     from napari_regcon import __version__
 
     train = recipe.train
+    told = {c.name: ", ".join(filter(None, (c.licence, c.source))) for c in corpora}
+    drawn = "drawn by napari-regcon"
     return {
         "name": Path(name).stem,
-        "licence": "BSD-3-Clause",
+        "licence": recipe.licence,
         "embedding": train.embedding,
         "regions": train.regions,
         "width": train.width,
         "levels": train.levels,
-        "steps": step,
         "seed": train.seed,
         "data": families,
+        "data_licences": "\n".join(f"{name}: {told.get(name, drawn)}" for name in families),
         "recipe": asdict(recipe),
         "made_with": f"napari-regcon {__version__}",
     }

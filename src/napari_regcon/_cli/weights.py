@@ -136,7 +136,7 @@ def _say(line: str) -> None:
 def _say_facts(facts: dict[str, str]) -> None:
     width = max(map(len, facts)) + 1
     for key, value in facts.items():
-        _say(f"{key + ':':<{width}} {value}")
+        _say(f"{key + ':':<{width}} " + value.replace("\n", "\n" + " " * (width + 1)))
 
 
 def _text(value: str) -> Text:

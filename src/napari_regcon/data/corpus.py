@@ -48,7 +48,7 @@ class Corpus:
     ----------
     name : str
         Name of the folder.
-    title, licence, role, modality : str
+    title, licence, source, role, modality : str
         As on the card; ``role`` is ``"train"`` or ``"measure"``.
     instances : bool
         Whether a label value is one object rather than a class.
@@ -62,6 +62,7 @@ class Corpus:
     name: str
     title: str
     licence: str
+    source: str
     role: str
     modality: str
     instances: bool
@@ -90,6 +91,7 @@ def read_corpus(folder: Path) -> Corpus:
             name=folder.name,
             title=card["name"],
             licence=card["licence"],
+            source=card.get("source", ""),
             role=card["role"],
             modality=card.get("modality", ""),
             instances=card["labels_are"] == "instances",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from napari_regcon.config import param, validate
 from napari_regcon.data.crops import (
     coordinates_between,
     degrade,
@@ -25,6 +26,7 @@ from napari_regcon.data.crops import (
     sample_crop,
 )
 from napari_regcon.data.tasks import random_task, superpixel_task
+from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,21 +114,30 @@ class ViewPair:
 
 @dataclass(frozen=True)
 class EpisodeConfig:
-    """How episodes are drawn.
+    """How episodes are drawn."""
 
-    Parameters
-    ----------
-    crop_px : int
-        Side of a crop.
-    zoom : tuple of float
-        Smallest and largest number of source pixels per crop pixel.
-    pseudo_share : float
-        Share of episodes whose task comes from superpixels although there may be labels.
-    """
+    crop_px: int = param(128, "Crop (px)", "Side of a crop.", minimum=16, maximum=1024)
+    zoom: tuple[float, float] = param(
+        (0.5, 2.5),
+        "Zoom",
+        "Smallest and largest number of source pixels per crop pixel.",
+        minimum=0.05,
+        maximum=50.0,
+    )
+    pseudo_share: float = param(
+        0.3,
+        "Pseudo share",
+        "Share of episodes whose task comes from superpixels although there may be labels.",
+        minimum=0.0,
+        maximum=1.0,
+    )
 
-    crop_px: int = 128
-    zoom: tuple[float, float] = (0.5, 2.5)
-    pseudo_share: float = 0.3
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.zoom[0] > self.zoom[1]:
+            raise InputError(
+                f"Zoom is {self.zoom}.", expected="Expected the smaller of the two first."
+            )
 
 
 @dataclass(frozen=True, eq=False)

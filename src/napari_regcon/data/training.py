@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_regcon.config import PretrainConfig
+from napari_regcon.config import PretrainConfig, param, validate
 from napari_regcon.data.corpus import Corpus, CorpusImage, corpus_folders, read_corpus
 from napari_regcon.data.episodes import EpisodeConfig, SourcePlane
 from napari_regcon.data.normalize import estimate_normalization
@@ -21,7 +21,7 @@ from napari_regcon.data.phantom import PhantomConfig, make_phantom
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from napari_regcon.types import Volume
@@ -47,21 +47,40 @@ class Recipe:
         How often a data set, or the phantoms together, are drawn; 1 where not given.
     without : tuple of str
         Data sets that are left out.
-    phantoms : int
-        Phantoms of different kinds.
-    phantom_shape : tuple of int
-        Voxels of a phantom along Z, Y, X.
-    planes_per_volume : int
-        Most planes of a volume along one axis.
     """
 
     train: PretrainConfig = field(default_factory=PretrainConfig)
     draw: EpisodeConfig = field(default_factory=EpisodeConfig)
     shares: dict[str, float] = field(default_factory=dict)
     without: tuple[str, ...] = ()
-    phantoms: int = 0
-    phantom_shape: tuple[int, int, int] = (12, 384, 384)
-    planes_per_volume: int = 48
+    licence: str = param("not stated", "Licence", "Under which the weights may be used.")
+    phantoms: int = param(0, "Phantoms", "Phantoms of different kinds.", minimum=0)
+    phantom_shape: tuple[int, int, int] = param(
+        (12, 384, 384), "Phantom shape", "Voxels of a phantom along Z, Y, X.", minimum=1
+    )
+    planes_per_volume: int = param(
+        48, "Planes per volume", "Most planes of a volume along one axis.", minimum=1
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+        crop, stride = self.draw.crop_px, self.train.stride
+        if crop % stride:
+            raise InputError(
+                f"Crop (px) is {crop}.",
+                expected=f"Expected a multiple of {stride}, which {self.train.levels} levels need.",
+            )
+        for name, share in self.shares.items():
+            if not 0 < share < float("inf"):
+                raise InputError(
+                    f"The share of {name} is {share}.",
+                    expected="Expected a number above 0.",
+                    next_step="To leave a data set out, name it in 'without'.",
+                )
+        if not isinstance(self.without, tuple):
+            raise InputError(
+                f"'without' is {self.without!r}.", expected="Expected a list of data sets."
+            )
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -70,7 +89,8 @@ def read_recipe(path: Path) -> Recipe:
     Parameters
     ----------
     path : pathlib.Path
-        TOML with the tables ``train``, ``draw``, ``shares`` and ``data``, all optional.
+        TOML with ``licence`` and the tables ``train``, ``draw``, ``shares`` and ``data``, all
+        optional.
 
     Raises
     ------
@@ -82,46 +102,58 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path} cannot be read as a recipe: {error}.") from error
     data = text.pop("data", {})
-    known = {item.name for item in fields(Recipe)} - {"train", "draw", "shares"}
-    _check_names(path, "data", data, known)
-    _check_names(path, "recipe", text, {"train", "draw", "shares"})
-    values: dict[str, Any] = _tuples(data)
+    tables = {"train", "draw", "shares"}
+    _check_names(path, "data", data, {item.name for item in fields(Recipe)} - tables - {"licence"})
+    _check_names(path, "recipe", text, tables | {"licence"})
     try:
         return Recipe(
-            train=PretrainConfig(**text.get("train", {})),
-            draw=EpisodeConfig(**_tuples(text.get("draw", {}))),
-            shares={name: float(value) for name, value in text.get("shares", {}).items()},
-            **values,
+            train=PretrainConfig(**text.pop("train", {})),
+            draw=EpisodeConfig(**_tuples(text.pop("draw", {}))),
+            shares={name: float(share) for name, share in text.pop("shares", {}).items()},
+            **text,
+            **_tuples(data),
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"{path} has an entry that does not fit: {error}.") from error
 
 
-def recipe_planes(recipe: Recipe, parent: Path | None) -> Iterator[SourcePlane]:
-    """Iterate over all planes that a recipe trains on.
+def recipe_corpora(recipe: Recipe, parent: Path | None) -> list[Corpus]:
+    """Return the data sets that a recipe trains on.
 
     Parameters
     ----------
     recipe : Recipe
-        What to read and to draw.
+        What to leave out.
     parent : pathlib.Path or None
         Folder of data-set folders; None for phantoms alone.
-
-    Yields
-    ------
-    SourcePlane
-        Normalised planes. Those of a data set or phantom follow one another.
 
     Raises
     ------
     InputError
         If a card or an image cannot be read.
     """
-    for folder in corpus_folders(parent) if parent else ():
-        corpus = read_corpus(folder)
-        if corpus.role == "train" and corpus.name not in recipe.without:
-            for image in corpus.images:
-                yield from _image_planes(corpus, image, recipe.planes_per_volume)
+    found = [read_corpus(folder) for folder in corpus_folders(parent)] if parent else []
+    return [c for c in found if c.role == "train" and c.name not in recipe.without]
+
+
+def recipe_planes(recipe: Recipe, corpora: Iterable[Corpus]) -> Iterator[SourcePlane]:
+    """Iterate over all planes that a recipe trains on.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How much to take, and which phantoms to draw.
+    corpora : iterable of Corpus
+        What :func:`recipe_corpora` found.
+
+    Yields
+    ------
+    SourcePlane
+        Normalised planes. Those of a data set or phantom follow one another.
+    """
+    for corpus in corpora:
+        for image in corpus.images:
+            yield from _image_planes(corpus, image, recipe.planes_per_volume)
     for index in range(recipe.phantoms):
         yield from _phantom_planes(index, recipe)
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_regcon.engine.checkpoint import read_checkpoint, write_checkpoint
 from napari_regcon.engine.device import Device, choose_device
 from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainStep
 from napari_regcon.nn.losses.episode import episode_loss
@@ -230,11 +231,19 @@ def pretrain(
     Yields
     ------
     PretrainStep or CheckpointWritten
-        After every step, and after every checkpoint.
+        After every step, and after every checkpoint; the checkpoint alone where it is of the last
+        step already.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint cannot be read, or was trained with other parameters.
     """
     training = Pretraining(config, choose_device(device))
     if checkpoint.is_file():
-        training.load_state(torch.load(checkpoint, weights_only=True, map_location="cpu"))
+        training.load_state(read_checkpoint(checkpoint, config))
+    if training.step >= config.steps:
+        yield CheckpointWritten(training.step, checkpoint)
     start = time.monotonic()
     rank = use = float("nan")
     seen = training.step - MONITOR_EVERY
@@ -250,7 +259,7 @@ def pretrain(
             elapsed = time.monotonic() - start
             yield PretrainStep(training.step, config.steps, losses, rank, use, elapsed)
             if training.step % config.checkpoint_every == 0 or training.step == config.steps:
-                _write(training, checkpoint)
+                write_checkpoint(training.state(), checkpoint)
                 yield CheckpointWritten(training.step, checkpoint)
 
 
@@ -273,9 +282,3 @@ def _draw(
         [source.episode(rng) for _ in range(n_episodes)],
         [source.view_pair(rng) for _ in range(n_views)],
     )
-
-
-def _write(training: Pretraining, path: Path) -> None:
-    temporary = path.with_suffix(".part")
-    torch.save(training.state(), temporary)
-    temporary.replace(path)
