@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_regcon.data.phantom import Phantom, make_phantom
     from napari_regcon.data.support import SupportSet
     from napari_regcon.data.volumes import open_volume
+    from napari_regcon.engine.regions import partition, partition_volume
     from napari_regcon.engine.registry import load_segmenter
     from napari_regcon.engine.volume import segment_volume
     from napari_regcon.errors import RegconError
@@ -36,6 +37,8 @@ __all__ = [
     "load_session",
     "make_phantom",
     "open_volume",
+    "partition",
+    "partition_volume",
     "segment_volume",
 ]
 
@@ -50,6 +53,8 @@ _HOMES = {
     "load_session": "session.files",
     "make_phantom": "data.phantom",
     "open_volume": "data.volumes",
+    "partition": "engine.regions",
+    "partition_volume": "engine.regions",
     "segment_volume": "engine.volume",
 }
 

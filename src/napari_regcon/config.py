@@ -222,6 +222,38 @@ class InContextConfig:
 
 
 @dataclass(frozen=True)
+class RegionsConfig:
+    """Parameters of the regions that an image is cut into."""
+
+    granularity: float = param(
+        0.5,
+        "Granularity",
+        "0: few large regions. 1: many small ones. Finer regions only split coarser ones.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    smoothing_px: float = param(
+        1.5,
+        "Smoothing (px)",
+        "Detail smaller than this makes no edge.",
+        minimum=0.5,
+        maximum=8.0,
+        advanced=True,
+    )
+    smallest_px: int = param(
+        16,
+        "Smallest region (px)",
+        "Regions of fewer pixels join the neighbour that is most like them.",
+        minimum=1,
+        maximum=100_000,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     """Parameters of pre-training."""
 

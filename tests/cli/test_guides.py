@@ -105,3 +105,17 @@ def test_the_commands_of_the_guide_work(files):
         assert set(np.unique(np.asarray(open_volume(folder / name).data))) <= values
     back = np.asarray(open_volume("b_segmented.zarr").data)
     assert (back == truth + 1).mean() > 0.9
+
+
+def test_the_guide_to_regions_works(files, capsys):
+    _, truth = files
+    assert run_commands("regions.md") == 2
+    for code in blocks("regions.md", "python"):
+        exec(compile(code, "regions.md", "exec"), {})  # noqa: S102 - our own page
+    assert "regions" in capsys.readouterr().out
+    regions = np.asarray(open_volume("a_regions.zarr").data)
+    # Filled with their majority, regions give back the cells.
+    share = np.bincount(regions.ravel(), np.tile(truth, (5, 1, 1)).ravel()) / np.maximum(
+        np.bincount(regions.ravel()), 1
+    )
+    assert ((share > 0.5)[regions] == truth).mean() > 0.9

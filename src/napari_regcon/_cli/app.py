@@ -15,6 +15,7 @@ from napari_regcon._cli import weights
 from napari_regcon._cli.console import show_error, stderr, stdout
 from napari_regcon._cli.demo import demo
 from napari_regcon._cli.pretrain import pretrain
+from napari_regcon._cli.regions import regions
 from napari_regcon._cli.segment import segment
 from napari_regcon.errors import RegconError
 
@@ -67,6 +68,7 @@ def options(
 
 app.command()(segment)
 app.command()(demo)
+app.command()(regions)
 app.command()(pretrain)
 app.add_typer(weights.app, name="weights")
 

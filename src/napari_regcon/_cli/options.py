@@ -107,6 +107,14 @@ def check_method(method: str, given: dict[str, Any]) -> None:
             )
 
 
+def described(config: type, name: str) -> Any:
+    """Return the option for one field of a configuration class, with its help and range."""
+    item = next(item for item in parameters(config) if item.name == name)
+    return typer.Option(
+        f"--{name.replace('_', '-')}", help=item.help, min=item.minimum, max=item.maximum
+    )
+
+
 DEVICE: Any = typer.Option(
     "--device",
     help=f"What to compute on: {', '.join(DEVICES)}. auto takes the fastest that works.",

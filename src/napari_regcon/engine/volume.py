@@ -12,12 +12,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_regcon.data.export import Output, require_space
-from napari_regcon.data.export_files import ResultSpec, WritableArray
+from napari_regcon.data.export_files import ResultSpec
 from napari_regcon.data.normalize import estimate_normalization
 from napari_regcon.engine.blocks import (
     chunk_shape,
@@ -27,6 +27,7 @@ from napari_regcon.engine.blocks import (
     without,
 )
 from napari_regcon.engine.device import free_memory, is_out_of_memory
+from napari_regcon.engine.targets import Target, refuse_inputs
 from napari_regcon.errors import DeviceError, InputError
 from napari_regcon.types import BlockDone, Box, Event, Finished, Note, Progress, Volume
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.normalize import Normalization
     from napari_regcon.engine.segmenter import Predictor
-
-Target: TypeAlias = str | Path | WritableArray
-"""A file to make, or an array to fill."""
 
 
 def segment_volume(
@@ -105,7 +103,7 @@ def segment_volume(
     if not math.prod(volume.label_shape):
         raise InputError(f"{volume.name!r} is empty: its shape is {tuple(volume.data.shape)}.")
     values = _checked_values(class_values, predictor)
-    _check_targets(out, probabilities, volume)
+    refuse_inputs((out, probabilities), volume)
     if done and isinstance(out, str | Path):
         raise InputError(
             "Finished parts were given, but the result is a new file.",
@@ -231,19 +229,6 @@ def _checked_values(class_values: Sequence[int] | None, predictor: Predictor) ->
             f"{list(predictor.classes)}.",
         )
     return np.array(values, dtype=np.min_scalar_type(max(values)))
-
-
-def _check_targets(out: Target, probabilities: Target | None, volume: Volume) -> None:
-    """Refuse to write over the image, or two results to one file."""
-    taken = [volume.source.resolve()] if volume.source is not None else []
-    for target in (out, probabilities):
-        if isinstance(target, str | Path):
-            if Path(target).resolve() in taken:
-                raise InputError(
-                    f"{str(target)!r} is the image, or the file of the other result.",
-                    next_step="Choose another name.",
-                )
-            taken.append(Path(target).resolve())
 
 
 def _outputs(

@@ -1,0 +1,75 @@
+"""What a pre-trained network sees in a plane, for regions to be cut along.
+
+A region of the soft partition is where a linear function of the embedding is highest, so an edge
+of the partition is one of the embedding too; the embedding tells more. It is computed in tiles
+on the grid of the whole image, so that it does not depend on the part that is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_regcon.data.tiling import TileGrid
+from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from napari_regcon.data.views import ImageView
+    from napari_regcon.types import Box
+
+_TILE_PX = 512
+
+
+class NetworkFeatures:
+    """Embeddings of planes, at their own size.
+
+    Parameters
+    ----------
+    weights : str
+        A name in the weights registry, or a file.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be loaded.
+    DeviceError
+        If the device is not there.
+    """
+
+    def __init__(self, weights: str, device: str) -> None:
+        chosen = choose_device(device)
+        net, info = load_network(weights)
+        self._device = chosen.torch_device
+        self._extractor = EmbeddingExtractor(net, info.sha256, chosen, zooms=(1,))
+
+    def compute_in_steps(self, view: ImageView, box: Box) -> Generator[None, None, np.ndarray]:
+        """Compute a part of a plane, yielding after every tile.
+
+        Parameters
+        ----------
+        view : ImageView
+            A plane.
+        box : Box
+            ``(Y, X)``; what lies outside the plane is mirrored.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``(E, *box.shape)``.
+        """
+        parts = TileGrid(box.shape, (_TILE_PX, _TILE_PX), (0, 0))
+        n_features = self._extractor.n_features(view.volume.n_channels)
+        found = np.empty((n_features, *box.shape), dtype=np.float32)
+        for part in parts.tiles():
+            tile = part.shift(box.start)
+            image = torch.from_numpy(view.read(tile, self._extractor.halo_px)).to(self._device)
+            found[:, *part.slices] = self._extractor.compute(image, tile.start).cpu().numpy()
+            yield
+        return found
