@@ -25,6 +25,7 @@ from napari_regcon.worker.protocol import (
     SetClasses,
     UseCache,
 )
+from napari_regcon.worker.region_messages import FindRegions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ class EngineLink(QObject):
             return
         self._held = [held for held in self._held if not _replaces(request, held)]
         self._held.append(request)
-        if isinstance(request, Paint | Preview | SegmentVolume | ClearCache):
+        if isinstance(request, Paint | Preview | SegmentVolume | FindRegions | ClearCache):
             self.wake()
         elif self._awake:
             self._pass_on()

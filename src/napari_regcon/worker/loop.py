@@ -35,15 +35,19 @@ from napari_regcon.worker.protocol import (
     SetClasses,
     UseCache,
 )
+from napari_regcon.worker.region_messages import FindRegions
+from napari_regcon.worker.regions import RegionJobs
 from napari_regcon.worker.shared import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from napari_regcon.worker.images import OpenedImage
+
 
 @dataclass(eq=False)
 class _Running:
-    request: Preview | SegmentVolume
+    request: Preview | SegmentVolume | FindRegions
     steps: Generator[bool | None, None, None]
     can_wait: bool = False
     begin: float = field(default_factory=time.perf_counter)
@@ -62,6 +66,7 @@ class EngineLoop:
         self._emit = emit
         self._images = OpenImages()
         self._model = Model()
+        self._regions = RegionJobs()
         self._is_configured = False
         self._jobs: list[_Running] = []
         self._told_use: CacheUse | None = None
@@ -108,11 +113,12 @@ class EngineLoop:
             self._after(job)
 
     def _next(self) -> _Running:
-        """Return the work to go on with: the newest preview, and volumes one after the other."""
+        """Return the work to go on with: the newest preview, regions, volumes in their order."""
         previews = [job for job in self._jobs if isinstance(job.request, Preview)]
         urgent = [job for job in previews if not job.can_wait]
-        if urgent:
-            return urgent[-1]
+        regions = [job for job in self._jobs if isinstance(job.request, FindRegions)]
+        if urgent or regions:
+            return (regions + urgent)[-1]
         volumes = [job for job in self._jobs if isinstance(job.request, SegmentVolume)]
         waiting = previews[-1:] + volumes[:1]
         self._turn += 1
@@ -137,7 +143,7 @@ class EngineLoop:
                 self._images.paint(request.image_id, request.planes)
             case SetClasses():
                 self._images.set_classes(request.classes)
-            case Preview() | SegmentVolume():
+            case Preview() | SegmentVolume() | FindRegions():
                 self._begin(request)
             case Cancel():
                 for job in [j for j in self._jobs if j.request.generation == request.generation]:
@@ -157,18 +163,28 @@ class EngineLoop:
         if isinstance(request, ClearCache):  # otherwise what is on disk is being counted
             self.tell_use()
 
-    def _begin(self, request: Preview | SegmentVolume) -> None:
+    def _begin(self, request: Preview | SegmentVolume | FindRegions) -> None:
         image = self._images[request.image_id]
+        if not isinstance(request, SegmentVolume):
+            self._stop_older(request)
+        self._jobs.append(_Running(request, self._steps(request, image)))
+
+    def _steps(
+        self, request: Preview | SegmentVolume | FindRegions, image: OpenedImage
+    ) -> jobs.Steps:
+        if isinstance(request, FindRegions):
+            return self._regions.find(request, image, self._emit)
         # What is painted now counts, even if more is painted before the work begins.
         fit = self._model.fit(self._images.support(), self._images.version)
         if isinstance(request, Preview):
-            for job in self._jobs_on(request.image_id):
-                if isinstance(job.request, Preview):
-                    self._stop(job)
-            steps = jobs.preview(request, image, fit, self._emit)
-        else:
-            steps = jobs.segment(request, image, fit, self._emit)
-        self._jobs.append(_Running(request, steps))
+            return jobs.preview(request, image, fit, self._emit)
+        return jobs.segment(request, image, fit, self._emit)
+
+    def _stop_older(self, request: Preview | FindRegions) -> None:
+        """Stop the work on an image that a newer request of the same kind makes void."""
+        for job in self._jobs_on(request.image_id):
+            if type(job.request) is type(request):
+                self._stop(job)
 
     def _close(self, image_id: str) -> None:
         for job in self._jobs_on(image_id):

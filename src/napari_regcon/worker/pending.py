@@ -20,6 +20,7 @@ from napari_regcon.worker.protocol import (
     Request,
     SegmentVolume,
 )
+from napari_regcon.worker.region_messages import FindRegions, RegionsFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ class PendingJobs:
     def add(self, request: Request) -> None:
         """Await the answer to a request, if it is one that is answered."""
         with self._lock:
-            if isinstance(request, Preview | SegmentVolume):
+            if isinstance(request, Preview | SegmentVolume | FindRegions):
                 self._jobs[request.generation] = _Job()
             if isinstance(request, Preview):
                 newest = self._newest_preview.get(request.image_id, 0)
@@ -74,7 +75,7 @@ class PendingJobs:
                     event = JobDone(event.generation, cancelled=True, elapsed_s=event.predict_s)
                 elif not event.final:
                     return event
-            if isinstance(event, PreviewDone | JobDone | JobFailed):
+            if isinstance(event, PreviewDone | RegionsFound | JobDone | JobFailed):
                 job = self._jobs.pop(event.generation or 0, None)
                 if job is not None:
                     job.unwatch()

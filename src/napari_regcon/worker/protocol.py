@@ -3,7 +3,7 @@
 One small frozen dataclass per request and event, told apart with ``match``. Requests that
 lead to an answer carry a generation number, and every answer repeats it, so that the window
 can drop what is stale. Every generation is answered to the end exactly once: by
-``PreviewDone(final=True)``, ``JobDone`` or ``JobFailed``, or by its place in
+``PreviewDone(final=True)``, ``RegionsFound``, ``JobDone`` or ``JobFailed``, or by its place in
 ``EngineDied.pending``. A preview that a newer one made stale ends with
 ``JobDone(cancelled=True)``. Pixels of images travel through shared memory or by path; painted
 labels, which are mostly zeros, travel compressed. Nothing here knows who sends what when.
@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from napari_regcon.worker.region_messages import FindRegions, RegionsFound
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_regcon.types import Box, Note, Progress
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -286,6 +288,7 @@ Request: TypeAlias = (
     | SetClasses
     | Preview
     | SegmentVolume
+    | FindRegions
     | UseCache
     | Cancel
     | ClearCache
@@ -427,6 +430,7 @@ EngineEvent: TypeAlias = (
     EngineReady
     | PreviewDone
     | VolumeBlockDone
+    | RegionsFound
     | JobProgress
     | JobNote
     | JobDone
