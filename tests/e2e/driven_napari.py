@@ -76,7 +76,7 @@ class Reporter:
         core = self.dock.core
         work = core.workspace.current
         waits = core.live._timer.isActive() or core.live._asked is not None
-        return work is not None and not waits and core.labelling.knows_all()
+        return work is not None and not waits and core.watch.knows_all()
 
     def _image(self) -> dict | None:
         work = self.dock.core.workspace.current

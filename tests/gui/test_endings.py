@@ -88,7 +88,7 @@ def test_a_removed_image_gives_its_memory_back(painted):
     painted.viewer.layers.remove(work.layer)
     assert painted.client.last(CloseImage).image_id == work.image_id
     assert buffer._segment is None
-    assert painted.core.live._planes == {}
+    assert len(painted.core.live._planes) == 0
 
 
 def test_a_dock_is_collected_after_its_window(dock, qtbot):

@@ -21,9 +21,11 @@ from napari_regcon._qt.finals import Finals
 from napari_regcon._qt.guide import Guide
 from napari_regcon._qt.jobs import Client, EngineLink
 from napari_regcon._qt.labelling import Labelling
+from napari_regcon._qt.layers import paint_free
 from napari_regcon._qt.live import LivePreview
 from napari_regcon._qt.locking import Locking
 from napari_regcon._qt.marking import Marking
+from napari_regcon._qt.paint_watch import PaintWatch
 from napari_regcon._qt.results import Results
 from napari_regcon._qt.saving import Saving
 from napari_regcon._qt.session_files import SessionFiles
@@ -75,20 +77,21 @@ class DockCore(QObject):
         self.link.send(self.cache)
         self.workspace = Workspace(viewer, self.link, self.background, self)
         self.classes = Classes(self.link, self)
-        self.labelling = Labelling(self.workspace, self.classes, scratch, self)
+        self.watch = PaintWatch(self.workspace, self)
+        self.labelling = Labelling(self.workspace, self.classes, self.watch, scratch, self)
         self.marking = Marking(self.workspace, self)
         self.results = Results(self.workspace, self.classes, scratch, self)
         self.live = LivePreview(
-            self.workspace, self.link, self.classes, self.labelling, self.results, self
+            self.workspace, self.link, self.classes, self.watch, self.results, self
         )
         self.volume = VolumeJob(
-            self.workspace, self.link, self.labelling, self.results, self.background, self
+            self.workspace, self.link, self.watch, self.results, self.background, self
         )
         self.saving = Saving(self.workspace, self.classes, self.background, self)
         self.snapshot = Snapshot(self.workspace, self.classes, self.link, self)
         self.autosave = Autosave(self.workspace, self.snapshot, self.background, self)
         self.sessions = SessionFiles(
-            self.workspace, self.labelling, self.snapshot, self.background, self
+            self.workspace, self.watch, self.snapshot, self.background, self
         )
         self.locking = Locking(self.workspace, self)
         self.finals = Finals(
@@ -97,7 +100,7 @@ class DockCore(QObject):
         self.correction = Correction(
             self.workspace, self.classes, self.finals, self.background, self
         )
-        self.guide = Guide(self.workspace, self.link, self.labelling, self.results, self)
+        self.guide = Guide(self.workspace, self.link, self.watch, self.results, self)
         for changed in (self.labelling.painted, self.marking.marked, self.finals.locked):
             changed.connect(self.autosave.note)
         for happened in (self.classes.changed, self.locking.changed, self.correction.changed):
@@ -105,6 +108,7 @@ class DockCore(QObject):
         self.labelling.layer_changed.connect(self._prepare)
         self.labelling.begun.connect(self.link.wake)
         self.labelling.painted.connect(self.live.request)
+        self.labelling.painted.connect(self.guide.clear_mark)
         self.marking.marked.connect(self.live.request)
         self.classes.changed.connect(self.live.request)
         self.workspace.current_changed.connect(self.live.request)
@@ -157,11 +161,12 @@ class DockCore(QObject):
         work = self.workspace.current
         if work is None or work.final is None:
             return
-        if work.labels is None:
-            self.labelling.new_layer()
+        layer = work.labels if work.labels is not None else self.labelling.new_layer()
+        if layer is None:
+            return
         prefix = self.workspace.visible_prefix(work)
         final = np.asarray(self.finals.final_of(work)[1][prefix])
-        self.labelling.paint_free(work, prefix, final)
+        paint_free(layer, work.state.geometry, prefix, final)
         self.marking.mark_slice()
 
     def on_close(self, closer: Callable[[], object]) -> None:
@@ -175,10 +180,10 @@ class DockCore(QObject):
         self._closed = True
         for closer in self._closers:
             closer()
-        for work in self.labelling.finish():
+        for work in self.watch.finish():
             self.autosave.note(work)
         self.autosave.close()
-        self.labelling.close()
+        self.watch.close()
         self.finals.close()
         self.guide.close()
         self.live.close()

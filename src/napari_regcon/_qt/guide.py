@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Points
 
     from napari_regcon._qt.jobs import EngineLink
-    from napari_regcon._qt.labelling import Labelling
+    from napari_regcon._qt.paint_watch import PaintWatch
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.session.painted import Prefix
@@ -38,7 +38,7 @@ class Guide(QObject):
         The images.
     link : EngineLink
         Is asked for previews with uncertainty.
-    labelling : Labelling
+    watch : PaintWatch
         Knows what is painted.
     results : Results
         Shows the predictions made on the way.
@@ -65,14 +65,14 @@ class Guide(QObject):
         self,
         workspace: Workspace,
         link: EngineLink,
-        labelling: Labelling,
+        watch: PaintWatch,
         results: Results,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
         self._link = link
-        self._labelling = labelling
+        self._watch = watch
         self._results = results
         self._work: ImageWork | None = None
         self._queue: list[Prefix] = []
@@ -94,8 +94,8 @@ class Guide(QObject):
         work = self._workspace.current
         if work is None or self.running:
             return
-        self._labelling.catch_up()
-        if not self._workspace.tell_painted(work):
+        self._watch.catch_up()
+        if not self._workspace.supply.tell_painted(work):
             return
         geometry = work.state.geometry
         painted = [prefix for prefix, _ in work.state.painted.items()]

@@ -1,9 +1,9 @@
-"""The label layer a user paints on: made or chosen, coloured, and watched for changes."""
+"""The label layer a user paints on: made or chosen, and coloured."""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Labels
@@ -16,7 +16,6 @@ from napari_regcon._qt.layers import (
     new_label_array,
     role_of,
 )
-from napari_regcon._qt.paint_tracker import PaintTracker
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_regcon._qt.classes import Classes
+    from napari_regcon._qt.paint_watch import PaintWatch
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.session.painted import Patch, Prefix
 
@@ -37,6 +37,8 @@ class Labelling(QObject):
         The images.
     classes : Classes
         What can be painted.
+    watch : PaintWatch
+        Notices what is painted.
     scratch : pathlib.Path
         Folder for label volumes too large for the memory.
     parent : QObject, optional
@@ -52,8 +54,6 @@ class Labelling(QObject):
         int: label value that is painted now.
     refused : Signal
         str: why something cannot be done.
-    caught_up : Signal
-        Everything painted up to now, on any image, is known.
     begun : Signal
         The user is about to paint: a layer was made or chosen, or a class.
     """
@@ -62,13 +62,13 @@ class Labelling(QObject):
     layer_changed = Signal()
     class_picked = Signal(int)
     refused = Signal(str)
-    caught_up = Signal()
     begun = Signal()
 
     def __init__(
         self,
         workspace: Workspace,
         classes: Classes,
+        watch: PaintWatch,
         scratch: Path,
         parent: QObject | None = None,
     ) -> None:
@@ -76,10 +76,13 @@ class Labelling(QObject):
         self._workspace = workspace
         self._classes = classes
         self._scratch = scratch
-        self._trackers: dict[str, PaintTracker] = {}
+        self._watch = watch
+        watch.changed.connect(self._on_painted)
+        watch.picked.connect(self.class_picked)
+        watch.refused.connect(self.refused)
         classes.changed.connect(self._recolor)
         workspace.current_changed.connect(self._take_up)
-        workspace.removed.connect(self._on_removed)
+        workspace.removed.connect(watch.stop)
         workspace.layer_lost.connect(self._on_layer_lost)
 
     def new_layer(self, patches: Mapping[Prefix, Patch] | None = None) -> Labels | None:
@@ -108,7 +111,7 @@ class Labelling(QObject):
             work.state.painted.put(prefix, patch)
         return layer
 
-    def use_layer(self, layer: Labels | None) -> bool:
+    def use_layer(self, layer: Labels) -> bool:
         """Take a label layer as what the user says about the chosen image.
 
         Returns
@@ -117,29 +120,22 @@ class Labelling(QObject):
             False, after :attr:`refused`, if it does not fit.
         """
         is_used = self._use(layer)
-        if is_used and layer is not None:
+        if is_used:
             self.begun.emit()
         return is_used
 
-    def _use(self, layer: Labels | None) -> bool:
+    def _use(self, layer: Labels) -> bool:
         work = self._workspace.current
         if work is None or layer is work.labels:
             return work is not None
-        tracker = None
-        if layer is not None:
-            try:
-                tracker = self._track(work, layer)
-            except InputError as error:
-                self.refused.emit(str(error))
-                return False
-        self._stop_tracking(work)
+        try:
+            self._watch.start(work, layer)
+        except InputError as error:
+            self.refused.emit(str(error))
+            return False
         work.labels = layer
         work.state.painted.clear()
-        if layer is not None and tracker is not None:
-            self._trackers[work.image_id] = tracker
-            layer.events.selected_label.connect(self._on_selected_label)
-            apply_colors(layer, self._classes.table, hide_background=False)
-            tracker.scan_all()
+        apply_colors(layer, self._classes.table, hide_background=False)
         self.layer_changed.emit()
         self.painted.emit(work)
         return True
@@ -185,89 +181,14 @@ class Labelling(QObject):
         if item is not None and work is not None and work.labels is not None:
             self.pick_class(item.value)
 
-    def paint_free(self, work: ImageWork, prefix: Prefix, values: np.ndarray) -> None:
-        """Paint values where nothing is painted yet on a plane, so that it can be undone.
-
-        Parameters
-        ----------
-        work : ImageWork
-            An image with a label layer.
-        prefix : tuple of int
-            The plane.
-        values : numpy.ndarray
-            ``(Y, X)`` labels; 0 paints nothing.
-        """
-        layer, geometry = work.labels, work.state.geometry
-        if layer is None:
-            return
-        plane = np.asarray(geometry.label_array(layer.data)[prefix])
-        rows, columns = np.nonzero((plane == 0) & (values != 0))
-        index = np.zeros((len(geometry.letters), len(rows)), dtype=np.intp)
-        index[list(geometry.order[:-2])] = np.reshape(prefix, (-1, 1))
-        index[geometry.plane_sliders[0]] = rows
-        index[geometry.plane_sliders[1]] = columns
-        layer.data_setitem(tuple(index), values[rows, columns])
-
     def painted_px(self, value: int) -> int:
         """Return how many pixels of all images are painted with a label value."""
         return sum(w.state.painted.counts().get(value, 0) for w in self._workspace.works())
-
-    def catch_up(self) -> bool:
-        """Notice what was painted a moment ago; False where that takes longer than a frame."""
-        for tracker in self._trackers.values():
-            tracker.catch_up()
-        return not any(tracker.behind for tracker in self._trackers.values())
-
-    def knows_all(self) -> bool:
-        """Tell whether all label layers have been looked at since they were last edited."""
-        return not any(t.behind or t.scanning for t in self._trackers.values())
-
-    def finish(self) -> list[ImageWork]:
-        """Notice the last edits without telling of them, and return the images they are on."""
-        return [
-            work
-            for work in self._workspace.works()
-            if (tracker := self._trackers.get(work.image_id)) is not None and tracker.finish()
-        ]
-
-    def close(self) -> None:
-        """Stop watching all layers."""
-        for work in self._workspace.works():
-            self._stop_tracking(work)
-
-    def _track(self, work: ImageWork, layer: Labels) -> PaintTracker:
-        if layer.multiscale:
-            raise InputError(
-                "Labels with several resolutions cannot be painted on.",
-                next_step="Make a new label layer.",
-            )
-        tracker = PaintTracker(
-            layer,
-            work.state.geometry,
-            work.state.painted,
-            lambda: self._workspace.visible_prefix(work),
-            self,
-        )
-        tracker.changed.connect(lambda: self._on_painted(work))
-        tracker.refused.connect(self.refused)
-        tracker.caught_up.connect(self._on_caught_up)
-        return tracker
-
-    def _stop_tracking(self, work: ImageWork) -> None:
-        tracker = self._trackers.pop(work.image_id, None)
-        if tracker is not None:
-            tracker.layer.events.selected_label.disconnect(self._on_selected_label)
-            tracker.close()
-            tracker.deleteLater()
 
     def _on_painted(self, work: ImageWork) -> None:
         name = work.labels.name if work.labels is not None else "labels"
         if self._classes.ensure(work.state.painted.counts(), name):
             self.painted.emit(work)
-
-    def _on_caught_up(self) -> None:
-        if self.knows_all():
-            self.caught_up.emit()
 
     def _take_up(self) -> None:
         """Go on with the layer of an earlier dock."""
@@ -277,20 +198,12 @@ class Labelling(QObject):
             if layer is not None:
                 self._use(layer)  # painting may go on, or the dock may just be looked at
 
-    def _on_selected_label(self, event: Any) -> None:
-        self.class_picked.emit(int(event.source.selected_label))
-
-    def _on_removed(self, work: ImageWork) -> None:
-        self._stop_tracking(work)
-        self._on_caught_up()  # nobody has to wait for its strokes any more
-
     def _on_layer_lost(self, work: ImageWork, role: str) -> None:
         if role == "labels":
-            self._stop_tracking(work)
             work.state.painted.clear()
             self.layer_changed.emit()
             self.painted.emit(work)
-            self._on_caught_up()
+            self._watch.stop(work)
 
     def _recolor(self) -> None:
         for work in self._workspace.works():

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_regcon._qt.plane_buffers import PlaneBuffers
 from napari_regcon.worker.protocol import (
     EngineDied,
     JobDone,
@@ -20,12 +20,11 @@ from napari_regcon.worker.protocol import (
     Preview,
     PreviewDone,
 )
-from napari_regcon.worker.shared import SharedBuffer
 
 if TYPE_CHECKING:
     from napari_regcon._qt.classes import Classes
     from napari_regcon._qt.jobs import EngineLink
-    from napari_regcon._qt.labelling import Labelling
+    from napari_regcon._qt.paint_watch import PaintWatch
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
 
@@ -43,7 +42,7 @@ class LivePreview(QObject):
         Is asked for previews.
     classes : Classes
         Says which one is the background.
-    labelling : Labelling
+    watch : PaintWatch
         Knows what is painted.
     results : Results
         Receives them.
@@ -78,7 +77,7 @@ class LivePreview(QObject):
         workspace: Workspace,
         link: EngineLink,
         classes: Classes,
-        labelling: Labelling,
+        watch: PaintWatch,
         results: Results,
         parent: QObject | None = None,
     ) -> None:
@@ -90,9 +89,9 @@ class LivePreview(QObject):
         self._classes = classes
         self._workspace = workspace
         self._link = link
-        self._labelling = labelling
+        self._watch = watch
         self._results = results
-        self._planes: dict[tuple[str, str], SharedBuffer] = {}
+        self._planes = PlaneBuffers()
         self._asked: tuple[int, str] | None = None
         self._last_place: tuple[str, tuple[int, ...]] | None = None
         self._once = False
@@ -137,23 +136,11 @@ class LivePreview(QObject):
         self._timer.stop()
         for name in ("current_step", "ndisplay", "order"):
             getattr(self._workspace.viewer.dims.events, name).disconnect(self._on_moved)
-        for buffer in self._planes.values():
-            buffer.close()
-        self._planes.clear()
-
-    def missing_labels(self, work: ImageWork) -> str:
-        """Say what has to be painted before anything can be segmented, or nothing."""
-        said = set(work.state.painted.counts())
-        if len(work.state.marks):
-            said |= {self._classes.table.background or 0}
-        if len(said - {0}) >= 2:
-            return ""
-        first = "Paint a second class" if said else "Paint a stroke of each of two classes"
-        return f"{first}, and the slice is segmented."
+        self._planes.close()
 
     def why_not(self, work: ImageWork) -> str:
         """Say why the visible slice cannot be predicted, or return an empty string."""
-        missing = self.missing_labels(work)
+        missing = work.state.missing_labels(self._classes.table.background)
         if not missing and not self._workspace.shows_planes(work):
             return "The preview waits until you look at slices (2-D, rows and columns) again."
         return missing
@@ -162,13 +149,13 @@ class LivePreview(QObject):
         work = self._workspace.current
         if work is None:
             return
-        if not self._labelling.catch_up():
+        if not self._watch.catch_up():
             self._timer.start()
             return
         self._timer.stop()  # an edit that was just noticed is in this preview already
         reason = self.why_not(work)
         self.hint.emit(reason)
-        ready = self._workspace.tell_painted(work)
+        ready = self._workspace.supply.tell_painted(work)
         if reason or not ready:
             return
         generation = self._link.next_generation()
@@ -183,19 +170,12 @@ class LivePreview(QObject):
                 work.image_id,
                 prefix,
                 self._workspace.visible_box(work),
-                self._plane(work, "labels").handle,
-                self._plane(work, "uncertainty").handle if self.with_uncertainty else None,
+                self._planes.of(work, "labels").handle,
+                self._planes.of(work, "uncertainty").handle if self.with_uncertainty else None,
                 whole_plane=True,
             )
         )
         self.busy.emit(True)
-
-    def _plane(self, work: ImageWork, kind: str) -> SharedBuffer:
-        key = (work.image_id, kind)
-        if key not in self._planes:
-            shape = work.state.geometry.plane_shape
-            self._planes[key] = SharedBuffer.create(shape, np.uint8)
-        return self._planes[key]
 
     def _on_event(self, event: Any) -> None:
         if self._asked is None:
@@ -218,10 +198,10 @@ class LivePreview(QObject):
         work = next((w for w in self._workspace.works() if w.image_id == event.image_id), None)
         if work is not None:
             prefix, box = event.prefix, event.box
-            pixels = self._plane(work, "labels").array[box.slices]
+            pixels = self._planes.of(work, "labels").array[box.slices]
             self._results.show_preview(work, prefix, box, pixels, event.generation)
             if self.with_uncertainty:
-                unsure = self._plane(work, "uncertainty").array[box.slices]
+                unsure = self._planes.of(work, "uncertainty").array[box.slices]
                 self._results.show_uncertainty(work, prefix, box, unsure)
         if event.final:
             self.notes = self._new_notes
@@ -243,15 +223,10 @@ class LivePreview(QObject):
             self.request()
 
     def _on_opened(self, work: ImageWork) -> None:
-        if work is not self._workspace.current:
-            return
-        if self._once:
-            self._ask()
-        else:
-            self.request()
+        if work is self._workspace.current:
+            (self._ask if self._once else self.request)()
 
     def _on_removed(self, work: ImageWork) -> None:
         if self._asked and self._asked[1] == work.image_id:
             self._end()
-        for key in [k for k in self._planes if k[0] == work.image_id]:
-            self._planes.pop(key).close()
+        self._planes.drop(work)

@@ -6,24 +6,13 @@ the core knows no section.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels, Shapes
-from qtpy.QtCore import QObject, QTimer
-
-from napari_regcon.engine.feature_folder import FeatureFolder
-from napari_regcon.types import Note
-from napari_regcon.worker.protocol import (
-    CacheUse,
-    EngineDied,
-    EngineReady,
-    JobFailed,
-    JobNote,
-)
+from qtpy.QtCore import QObject
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from napari_regcon._qt.core import DockCore
     from napari_regcon._qt.panels import Panels
     from napari_regcon._qt.status import Status
@@ -33,10 +22,6 @@ if TYPE_CHECKING:
 _NO_IMAGE = "choose an image first."
 _NO_PREDICTION = "nothing is predicted yet."
 _ALL_DONE = "All slices are segmented."
-
-
-NOTICEABLE_MS = 300
-"""A preview that takes less than this is not announced: every repaint costs a frame."""
 
 
 class Presenter(QObject):
@@ -62,14 +47,35 @@ class Presenter(QObject):
         self._panels = panels
         self._status = status
         self._shown: ImageWork | None = None
-        self._preview_timer = QTimer(self)
-        self._preview_timer.setSingleShot(True)
-        self._preview_timer.setInterval(NOTICEABLE_MS)
-        self._preview_timer.timeout.connect(
-            lambda: status.begin("preview", "Updating the preview …")
-        )
-        core.link.starting.connect(self._engine_starts)
-        self._show_cache()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Show whatever changes in the core or the viewer from now on."""
+        core = self._core
+        core.workspace.current_changed.connect(self.update_all)
+        core.workspace.layer_lost.connect(lambda *_: self.update_all())
+        core.labelling.painted.connect(lambda _work: self.update_counts())
+        core.labelling.class_picked.connect(lambda _value: self.update_counts())
+        core.labelling.layer_changed.connect(self.update_export)
+        for changed in (core.classes.changed, core.labelling.layer_changed, core.marking.marked):
+            changed.connect(lambda *_: self.update_labels())
+        for changed in (core.finals.locked, core.locking.changed, core.correction.changed):
+            changed.connect(lambda *_: self.update_correct())
+        for changed in (core.results.layer_made, core.finals.layer_made, core.live.shown):
+            changed.connect(self.results_changed)
+        core.volume.changed.connect(self.update_volume)
+        core.volume.finished.connect(self.volume_ended)
+        core.autosave.offered.connect(self.offer_earlier)
+        layers, dims = core.workspace.viewer.layers.events, core.workspace.viewer.dims.events
+        for event, slot in (
+            (layers.inserted, self.layers_changed),
+            (layers.removed, self.layers_changed),
+            (dims.current_step, self.moved),
+            (dims.ndisplay, self.moved),
+            (dims.order, self.moved),
+        ):
+            event.connect(slot)
+            core.on_close(partial(event.disconnect, slot))
 
     def update_all(self) -> None:
         """Show another image, or none."""
@@ -136,7 +142,7 @@ class Presenter(QObject):
             panel.explain("")
             return
         why = self._core.live.why_not(work)
-        why_no_volume = self._core.live.missing_labels(work)
+        why_no_volume = work.state.missing_labels(self._core.classes.table.background)
         if volume.running:
             why_no_volume = "a volume is being segmented."
         panel.allow(why, why_no_volume, has_prediction=not work.state.predictions.is_empty)
@@ -175,7 +181,7 @@ class Presenter(QObject):
             return
         busy = "the step before is still under way." if core.correction.busy else ""
         panel.allow_accept(busy or (_NO_PREDICTION if work.state.predictions.is_empty else ""))
-        panel.allow_guide(core.live.missing_labels(work))
+        panel.allow_guide(work.state.missing_labels(core.classes.table.background))
         panel.allow_final("" if work.final is not None else "there are no final labels yet.")
         history = work.state.history
         undo, redo = history.next_undo, history.next_redo
@@ -202,15 +208,6 @@ class Presenter(QObject):
         if work is self._core.workspace.current:
             self._panels.labels.offer(text)
 
-    def show_preview_state(self, busy: bool) -> None:
-        """Show that a preview is under way, once it takes long enough to be noticed."""
-        if busy:
-            self._status.forget_failure("preview")
-            self._preview_timer.start()
-        else:
-            self._preview_timer.stop()
-            self._status.end("preview")
-
     def layers_changed(self, event: Any = None) -> None:
         """Follow layers that come and go."""
         if event is not None and isinstance(event.value, Labels | Shapes):
@@ -223,39 +220,3 @@ class Presenter(QObject):
         self.update_marking()
         self.update_segment()
         self.update_correct()
-
-    def _show_cache(self) -> None:
-        """Show what earlier sessions left in the feature cache, before the engine starts."""
-        chosen = self._core.cache
-        folder, panel = FeatureFolder(chosen.folder, chosen.disk_bytes), self._panels.model
-        panel.show_cache_place(folder.path, chosen.memory_bytes, chosen.disk_bytes)
-        self._core.background.start(
-            _count(folder), done=lambda on_disk: panel.show_cache(0, on_disk)
-        )
-
-    def _engine_starts(self) -> None:
-        """Show that the engine is on its way, and that nobody has to wait for it."""
-        self._status.forget_failure("engine")
-        self._status.begin("start", "Starting the engine … You can paint meanwhile.")
-
-    def engine_said(self, event: Any) -> None:
-        """Show what concerns no single job."""
-        if not isinstance(event, CacheUse):  # told before the device is ready
-            self._status.end("start")
-        match event:
-            case EngineReady():
-                self._status.device(event.device, event.reason)
-                self._panels.model.show_device(event.device, event.reason)
-            case EngineDied():
-                self._status.fail("engine", event.message)
-            case CacheUse():
-                self._panels.model.show_cache(event.memory_bytes, event.disk_bytes, event.problem)
-            case JobFailed(generation=None):
-                self._status.fail("engine", event.message)
-            case JobNote(generation=None, note=Note(text=text)):
-                self._panels.segment.say(text)
-
-
-def _count(folder: FeatureFolder) -> Generator[None, None, int]:
-    yield
-    return folder.count()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_regcon._qt.background import Background
-    from napari_regcon._qt.labelling import Labelling
+    from napari_regcon._qt.paint_watch import PaintWatch
     from napari_regcon._qt.snapshot import Snapshot
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.session.saved import SessionState
@@ -32,7 +32,7 @@ class SessionFiles(QObject):
     ----------
     workspace : Workspace
         The images.
-    labelling : Labelling
+    watch : PaintWatch
         Knows what is painted.
     snapshot : Snapshot
         Says what is saved.
@@ -58,18 +58,18 @@ class SessionFiles(QObject):
     def __init__(
         self,
         workspace: Workspace,
-        labelling: Labelling,
+        watch: PaintWatch,
         snapshot: Snapshot,
         background: Background,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
-        self._labelling = labelling
+        self._watch = watch
         self._snapshot = snapshot
         self._background = background
         self._wanted: tuple[ImageWork, Path] | None = None
-        labelling.caught_up.connect(self._save_wanted)
+        watch.caught_up.connect(self._save_wanted)
 
     def save(self, path: Path) -> None:
         """Write a session file of the chosen image; the user agreed to replace what is there."""
@@ -78,12 +78,12 @@ class SessionFiles(QObject):
             self.failed.emit("The image is still being read. Try again in a moment.")
             return
         self._wanted = (work, path)
-        self._labelling.catch_up()
+        self._watch.catch_up()
         self._save_wanted()
 
     def _save_wanted(self) -> None:
         """Write, once everything painted up to now is known."""
-        if self._wanted is None or not self._labelling.knows_all():
+        if self._wanted is None or not self._watch.knows_all():
             return
         (work, path), self._wanted = self._wanted, None
         if work not in self._workspace.works() or work.source is None:

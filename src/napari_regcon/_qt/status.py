@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
     from napari_regcon._qt.parts import StateLine
 
+NOTICEABLE_MS = 300
+"""What takes less than this need not be announced: every repaint costs a frame."""
 WAITING = "Ready. The engine starts when you make or choose a label layer."
 
 
@@ -32,6 +34,11 @@ class Status(QObject):
         self._failure: tuple[str, str] | None = None
         self._device = ""
         self._reason = ""
+        self._soon: dict[str, str] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(NOTICEABLE_MS)
+        self._timer.timeout.connect(self._begin_all)
         line.dismissed.connect(self.dismiss)
         self._show()
 
@@ -41,8 +48,15 @@ class Status(QObject):
         self.forget_failure(activity)
         self._show()
 
+    def begin_soon(self, activity: str, text: str) -> None:
+        """Say that something is under way, once it takes long enough to be noticed."""
+        self.forget_failure(activity)
+        self._soon[activity] = text
+        self._timer.start()
+
     def end(self, activity: str) -> None:
         """Say that it has ended."""
+        self._soon.pop(activity, None)
         self._busy.pop(activity, None)
         self._show()
 
@@ -66,6 +80,11 @@ class Status(QObject):
         """Say what computes."""
         self._device, self._reason = label, reason
         self._show()
+
+    def _begin_all(self) -> None:
+        soon, self._soon = self._soon, {}
+        for activity, text in soon.items():
+            self.begin(activity, text)
 
     def _show(self) -> None:
         if self._failure is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_regcon._qt.background import Background, Task
     from napari_regcon._qt.jobs import EngineLink
-    from napari_regcon._qt.labelling import Labelling
+    from napari_regcon._qt.paint_watch import PaintWatch
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.types import Progress
@@ -47,7 +47,7 @@ class VolumeJob(QObject):
         The images.
     link : EngineLink
         Is asked.
-    labelling : Labelling
+    watch : PaintWatch
         Knows what is painted.
     results : Results
         Receives the labels.
@@ -79,7 +79,7 @@ class VolumeJob(QObject):
         self,
         workspace: Workspace,
         link: EngineLink,
-        labelling: Labelling,
+        watch: PaintWatch,
         results: Results,
         background: Background,
         parent: QObject | None = None,
@@ -90,7 +90,7 @@ class VolumeJob(QObject):
         self.cancelling = False
         self._workspace = workspace
         self._link = link
-        self._labelling = labelling
+        self._watch = watch
         self._background = background
         self._reserving: Task | None = None
         self._resume = False
@@ -104,7 +104,7 @@ class VolumeJob(QObject):
         self._copier = BlockCopier(results, self)
         self._copier.finished.connect(self._end)
         link.event.connect(self._on_event)
-        labelling.caught_up.connect(self._ask)
+        watch.caught_up.connect(self._ask)
         workspace.removed.connect(self._on_removed)
 
     @property
@@ -159,7 +159,7 @@ class VolumeJob(QObject):
     def _on_reserved(self, buffer: SharedBuffer) -> None:
         self._reserving = None
         self._buffer = buffer
-        if not self._labelling.knows_all():
+        if not self._watch.knows_all():
             self.noted.emit("Looking at what is painted first …")
         self._ask()
 
@@ -168,9 +168,9 @@ class VolumeJob(QObject):
         work = self.work
         if work is None or self._buffer is None or self._generation:
             return
-        if not self._labelling.knows_all():
+        if not self._watch.knows_all():
             return
-        if not self._workspace.tell_painted(work):
+        if not self._workspace.supply.tell_painted(work):
             self._fail("The image is still being read. Try again in a moment.")
             return
         done = work.state.predictions.start_volume(resume=self._resume)

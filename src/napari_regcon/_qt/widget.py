@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_regcon._qt.column import Column
 from napari_regcon._qt.core import DockCore
+from napari_regcon._qt.engine_report import EngineReport
+from napari_regcon._qt.messages import carry_messages
 from napari_regcon._qt.model_choice import ModelChoice
 from napari_regcon._qt.panels import Panels
 from napari_regcon._qt.parts import StateLine
@@ -56,13 +58,16 @@ class RegconWidget(QWidget):
         self.state_line = StateLine(self)
         self.status = Status(self.state_line, self)
         self.presenter = Presenter(self.core, self.panels, self.status, self)
+        self.engine_report = EngineReport(self.core, self.panels, self.status, self)
         self.shop = WeightsShop(self.core.background, self)
         self.model_choice = ModelChoice(self.core, self.panels.model, self.shop, self.status, self)
         self.shortcuts = Shortcuts(self.viewer)
         self._lay_out()
-        self._connect_core()
+        carry_messages(self.core, self.panels, self.status)
         self._connect_panels()
+        self._connect_labels()
         self._connect_correct()
+        self._connect_sessions()
         self._bind_keys()
         self._end_in_time()
         self.panels.model.choose("pixel-head", {}, preferences.weights, preferences.device)
@@ -76,64 +81,22 @@ class RegconWidget(QWidget):
         outer.addWidget(self.state_line)
         outer.addWidget(Column(self.panels.in_order(), self), 1)
 
-    def _connect_core(self) -> None:
-        core, presenter, status = self.core, self.presenter, self.status
-        core.link.event.connect(presenter.engine_said)
-        core.workspace.current_changed.connect(presenter.update_all)
-        core.workspace.opened.connect(lambda _work: status.end("open"))
-        core.workspace.failed.connect(partial(status.fail, "open"))
-        core.workspace.failed.connect(self.panels.image.show_trouble)
-        core.workspace.layer_lost.connect(lambda *_: presenter.update_all())
-        core.classes.changed.connect(presenter.update_labels)
-        core.classes.refused.connect(self.panels.labels.show_trouble)
-        core.labelling.refused.connect(self.panels.labels.show_trouble)
-        core.labelling.painted.connect(lambda _work: presenter.update_counts())
-        core.labelling.layer_changed.connect(presenter.update_labels)
-        core.labelling.layer_changed.connect(presenter.update_export)
-        core.labelling.class_picked.connect(lambda _value: presenter.update_counts())
-        core.marking.marked.connect(lambda _work: presenter.update_labels())
-        core.marking.refused.connect(self.panels.labels.show_trouble)
-        core.results.layer_made.connect(presenter.results_changed)
-        core.finals.layer_made.connect(presenter.results_changed)
-        core.finals.locked.connect(lambda _work: presenter.update_correct())
-        core.locking.changed.connect(presenter.update_correct)
-        core.correction.changed.connect(presenter.update_correct)
-        core.correction.noted.connect(self.panels.correct.say)
-        core.correction.failed.connect(self.panels.correct.say)
-        core.guide.progressed.connect(partial(status.begin, "guide"))
-        core.guide.ended.connect(lambda _reason: status.end("guide"))
-        core.guide.ended.connect(self.panels.correct.say)
-        core.guide.found.connect(lambda place: self.panels.correct.say(place.reason()))
-        core.labelling.painted.connect(core.guide.clear_mark)
-        core.autosave.offered.connect(presenter.offer_earlier)
-        core.autosave.failed.connect(partial(status.fail, "autosave"))
-        core.live.busy.connect(presenter.show_preview_state)
-        core.live.shown.connect(presenter.results_changed)
-        core.live.failed.connect(partial(status.fail, "preview"))
-        core.volume.changed.connect(presenter.update_volume)
-        core.volume.noted.connect(self.panels.segment.say)
-        core.volume.failed.connect(partial(status.fail, "volume"))
-        core.volume.finished.connect(presenter.volume_ended)
-        core.saving.saved.connect(lambda path: self.panels.export.show_result(f"Saved {path}"))
-        core.saving.failed.connect(self.panels.export.show_result)
-        core.sessions.saved.connect(self.panels.session.show_saved)
-        core.sessions.opened.connect(self._go_on_with)
-        core.sessions.failed.connect(partial(status.fail, "session"))
-        layers = self.viewer.layers.events
-        layers.inserted.connect(presenter.layers_changed)
-        layers.removed.connect(presenter.layers_changed)
-        core.on_close(partial(layers.inserted.disconnect, presenter.layers_changed))
-        core.on_close(partial(layers.removed.disconnect, presenter.layers_changed))
-        for name in ("current_step", "ndisplay", "order"):
-            event = getattr(self.viewer.dims.events, name)
-            event.connect(presenter.moved)
-            core.on_close(partial(event.disconnect, presenter.moved))
-
     def _connect_panels(self) -> None:
         core, panels = self.core, self.panels
         panels.image.chosen.connect(core.workspace.choose)
         panels.image.axes_chosen.connect(core.workspace.set_axes)
-        labels = panels.labels
+        core.on_close(panels.image.close_panel)
+        segment = panels.segment
+        segment.live_toggled.connect(core.live.set_enabled)
+        segment.slice_wanted.connect(core.live.request_once)
+        segment.volume_wanted.connect(partial(core.volume.start, resume=False))
+        segment.resume_wanted.connect(partial(core.volume.start, resume=True))
+        segment.cancel_wanted.connect(core.volume.cancel)
+        segment.toggle_wanted.connect(core.results.toggle)
+        panels.export.save_wanted.connect(self._save)
+
+    def _connect_labels(self) -> None:
+        core, labels = self.core, self.panels.labels
         labels.new_layer_wanted.connect(core.labelling.new_layer)
         labels.layer_chosen.connect(core.labelling.use_layer)
         labels.add_wanted.connect(core.labelling.add_class)
@@ -146,21 +109,6 @@ class RegconWidget(QWidget):
         labels.slice_complete.connect(core.marking.mark_slice)
         labels.box_complete.connect(self._mark_boxes)
         labels.unmark_wanted.connect(core.marking.unmark)
-        segment = panels.segment
-        segment.live_toggled.connect(core.live.set_enabled)
-        segment.slice_wanted.connect(core.live.request_once)
-        segment.volume_wanted.connect(partial(core.volume.start, resume=False))
-        segment.resume_wanted.connect(partial(core.volume.start, resume=True))
-        segment.cancel_wanted.connect(core.volume.cancel)
-        segment.toggle_wanted.connect(core.results.toggle)
-        labels.bring_back_wanted.connect(self._bring_back)
-        labels.discard_wanted.connect(self._discard)
-        panels.export.save_wanted.connect(self._save)
-        panels.session.save_wanted.connect(core.sessions.save)
-        panels.session.open_wanted.connect(core.sessions.open)
-        for wanted in (panels.session.save_wanted, panels.session.open_wanted):
-            wanted.connect(lambda _path: self.status.forget_failure("session"))
-        core.on_close(panels.image.close_panel)
 
     def _connect_correct(self) -> None:
         core, correct = self.core, self.panels.correct
@@ -174,6 +122,16 @@ class RegconWidget(QWidget):
         correct.learn_wanted.connect(core.learn_from_slice)
         correct.next_wanted.connect(core.guide.start)
         correct.uncertainty_toggled.connect(core.live.show_uncertainty)
+
+    def _connect_sessions(self) -> None:
+        core, labels, session = self.core, self.panels.labels, self.panels.session
+        labels.bring_back_wanted.connect(self._bring_back)
+        labels.discard_wanted.connect(self._discard)
+        session.save_wanted.connect(core.sessions.save)
+        session.open_wanted.connect(core.sessions.open)
+        for wanted in (session.save_wanted, session.open_wanted):
+            wanted.connect(lambda _path: self.status.forget_failure("session"))
+        core.sessions.opened.connect(self._go_on_with)
 
     def _bind_keys(self) -> None:
         for index, key in enumerate(CLASS_KEYS):

@@ -1,8 +1,7 @@
 """The images of one viewer that are worked on, and which of them is chosen.
 
 For every image that was chosen once there is an :class:`ImageWork`: what the session knows of it
-and the layers that belong to it. Its pixels are made reachable for the engine in the
-background. Nothing here knows what is painted or predicted.
+and the layers that belong to it. Nothing here knows what is painted or predicted.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon._qt.layers import finest, geometry_of
-from napari_regcon._qt.sources import Source, make_source, opening, paths_behind
+from napari_regcon._qt.supply import ImageSupply
 from napari_regcon.errors import InputError
 from napari_regcon.session.state import ImageState
 from napari_regcon.types import Box
-from napari_regcon.worker.protocol import CloseImage, Paint
 
 if TYPE_CHECKING:
     import napari
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_regcon._qt.background import Background, Task
     from napari_regcon._qt.jobs import EngineLink
+    from napari_regcon._qt.sources import Source
     from napari_regcon.worker.protocol import OpenImage
 
 _ids = itertools.count(1)
@@ -91,6 +90,8 @@ class Workspace(QObject):
 
     Attributes
     ----------
+    supply : ImageSupply
+        What the engine is given of them.
     current_changed : Signal
         Another image is chosen, or none, or its axes are others.
     opened : Signal
@@ -118,8 +119,9 @@ class Workspace(QObject):
     ) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self._link = link
-        self._background = background
+        self.supply = ImageSupply(link, background, self)
+        self.supply.opened.connect(self.opened)
+        self.supply.failed.connect(self.failed)
         self._works: dict[Image, ImageWork] = {}
         self.current: ImageWork | None = None
         viewer.layers.events.removed.connect(self._on_removed)
@@ -155,16 +157,6 @@ class Workspace(QObject):
         self._drop(self._works.pop(layer))
         self.current = self._start(layer, geometry)
         self.current_changed.emit()
-
-    def tell_painted(self, work: ImageWork) -> bool:
-        """Tell the engine what is newly painted, on any image; False while it cannot see this."""
-        for each in self.works():
-            if each.source is not None:
-                self._tell_image(each, each.source)
-                planes = each.state.painted.take_changes()
-                if planes:
-                    self._link.send(Paint(each.image_id, planes))
-        return work.source is not None
 
     def visible_prefix(self, work: ImageWork) -> tuple[int, ...]:
         """Return the plane of an image that the sliders stand on."""
@@ -214,38 +206,8 @@ class Workspace(QObject):
         work = ImageWork(layer, ImageState(f"image-{next(_ids):06}", layer.name, geometry))
         self._works[layer] = work
         layer.events.data.connect(self._on_data)
-        self._open(work)
+        self.supply.open(work)
         return work
-
-    def _open(self, work: ImageWork) -> None:
-        geometry = work.state.geometry
-        array = geometry.image_array(finest(work.layer))
-        self._close_source(work)
-        work.opening = self._background.start(
-            make_source(array, geometry.axes, paths_behind(work.layer)),
-            done=lambda source: self._on_source(work, source),
-            failed=lambda message: self._on_no_source(work, message),
-            unused=_close,
-        )
-
-    def _on_source(self, work: ImageWork, source: Source) -> None:
-        work.opening = None
-        work.source = source
-        work.state.fingerprint = source.fingerprint
-        self._tell_image(work, source)
-        self.opened.emit(work)
-
-    def _tell_image(self, work: ImageWork, source: Source) -> None:
-        """Tell the engine of an image, and again where its scale or place is another one."""
-        request = opening(work.state, work.layer, source)
-        if request != work.told:
-            work.told = request
-            self._link.send(request)
-            work.state.painted.touch_all()
-
-    def _on_no_source(self, work: ImageWork, message: str) -> None:
-        work.opening = None
-        self.failed.emit(message)
 
     def _on_data(self, event: Any) -> None:
         """Somebody gave the image other pixels."""
@@ -254,7 +216,7 @@ class Workspace(QObject):
             return
         shape = tuple(finest(work.layer).shape[: work.layer.ndim])
         if shape == work.state.geometry.shape:
-            self._open(work)
+            self.supply.open(work)
             return
         was_current = work is self.current
         self._drop(self._works.pop(work.layer))
@@ -275,21 +237,7 @@ class Workspace(QObject):
     def _drop(self, work: ImageWork) -> None:
         work.layer.events.data.disconnect(self._on_data)
         self.removed.emit(work)
-        self._close_source(work)
+        self.supply.close(work)
         if work is self.current:
             self.current = None
             self.current_changed.emit()
-
-    def _close_source(self, work: ImageWork) -> None:
-        if work.opening is not None:
-            work.opening.cancel()
-            work.opening = None
-        if work.source is not None:
-            self._link.send(CloseImage(work.image_id))
-            _close(work.source)
-            work.source = work.told = None
-
-
-def _close(source: Source) -> None:
-    if source.buffer is not None:
-        source.buffer.close()

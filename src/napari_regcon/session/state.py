@@ -37,3 +37,19 @@ class ImageState:
         self.predictions = PredictionBook(geometry.label_shape)
         self.locks = Locks()
         self.history = History()
+
+    def missing_labels(self, background: int | None) -> str:
+        """Say what has to be painted before anything can be segmented, or nothing.
+
+        Parameters
+        ----------
+        background : int or None
+            Label value of what is unpainted in complete parts.
+        """
+        said = set(self.painted.counts())
+        if len(self.marks):
+            said |= {background or 0}
+        if len(said - {0}) >= 2:
+            return ""
+        first = "Paint a second class" if said else "Paint a stroke of each of two classes"
+        return f"{first}, and the slice is segmented."
