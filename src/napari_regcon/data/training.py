@@ -7,8 +7,13 @@ are ever read. This module does not know what a network is.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +22,7 @@ from napari_regcon.config import PretrainConfig, param, validate
 from napari_regcon.data.corpus import Corpus, CorpusImage, corpus_folders, read_corpus
 from napari_regcon.data.episodes import EpisodeConfig, SourcePlane
 from napari_regcon.data.normalize import estimate_normalization
-from napari_regcon.data.phantom import PhantomConfig, make_phantom
+from napari_regcon.data.phantom import Phantom, PhantomConfig, make_phantom
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +33,9 @@ if TYPE_CHECKING:
 
 PHANTOMS = "phantom"
 """Family of the phantoms, for the shares of a recipe."""
+
+_MOST_PROCESSES = 8
+"""A process takes some hundred megabytes."""
 
 _ISOTROPIC = 1.3
 """Voxels count as cubes where no side is longer than this times another."""
@@ -139,6 +147,9 @@ def recipe_corpora(recipe: Recipe, parent: Path | None) -> list[Corpus]:
 def recipe_planes(recipe: Recipe, corpora: Iterable[Corpus]) -> Iterator[SourcePlane]:
     """Iterate over all planes that a recipe trains on.
 
+    Phantoms are drawn in other processes; a script that calls this needs the usual
+    ``if __name__ == "__main__":``.
+
     Parameters
     ----------
     recipe : Recipe
@@ -154,8 +165,7 @@ def recipe_planes(recipe: Recipe, corpora: Iterable[Corpus]) -> Iterator[SourceP
     for corpus in corpora:
         for image in corpus.images:
             yield from _image_planes(corpus, image, recipe.planes_per_volume)
-    for index in range(recipe.phantoms):
-        yield from _phantom_planes(index, recipe)
+    yield from _phantom_planes(recipe)
 
 
 def volume_planes(
@@ -199,22 +209,35 @@ def _image_planes(corpus: Corpus, image: CorpusImage, most: int) -> Iterator[Sou
     )
 
 
-def _phantom_planes(index: int, recipe: Recipe) -> Iterator[SourcePlane]:
-    """Make one phantom of its own kind; its pixels have a size of their own."""
+def _phantom_planes(recipe: Recipe) -> Iterator[SourcePlane]:
+    """Draw the phantoms in processes of their own, because each keeps a core busy for seconds."""
+    if recipe.phantoms == 0:
+        return
+    n_processes = min(recipe.phantoms, os.cpu_count() or 1, _MOST_PROCESSES)
+    context = multiprocessing.get_context("spawn")
+    # Ctrl-C ends the run here, not in the middle of every one of them.
+    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(n_processes, context, initializer=quiet) as pool:
+        drawn = pool.map(partial(_draw_phantom, recipe), range(recipe.phantoms))
+        for index, phantom in enumerate(drawn):
+            yield from volume_planes(
+                phantom.volume,
+                phantom.labels,
+                group=f"{PHANTOMS}/{index}",
+                instances=False,
+                most=recipe.planes_per_volume,
+            )
+
+
+def _draw_phantom(recipe: Recipe, index: int) -> Phantom:
+    """Draw one phantom of its own kind; its pixels have a size of their own."""
     rng = np.random.default_rng((recipe.train.seed, index))
     side = float(np.exp(rng.uniform(np.log(4.0), np.log(14.0))))
-    phantom = make_phantom(
+    return make_phantom(
         recipe.phantom_shape,
         seed=int(rng.integers(2**31)),
         voxel_size_nm=(max(30.0, side), side, side),
         config=PhantomConfig.draw(rng),
-    )
-    yield from volume_planes(
-        phantom.volume,
-        phantom.labels,
-        group=f"{PHANTOMS}/{index}",
-        instances=False,
-        most=recipe.planes_per_volume,
     )
 
 

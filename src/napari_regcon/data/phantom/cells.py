@@ -171,7 +171,7 @@ def grow_neurites(
     kept: list[tuple[np.ndarray, np.ndarray]] = []
     for radius in radii:
         start = rng.uniform(0.0, region)
-        if not occupied.free(start[None], np.array([radius]))[0]:
+        if occupied.is_taken(start) or not occupied.free(start[None], np.array([radius]))[0]:
             continue
         centres, widths = _wander(rng, start, radius)
         free = occupied.free(centres, widths)
@@ -204,38 +204,44 @@ def _wander(
     return centres, radius_nm * np.exp(swelling)
 
 
+_PROBES = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+"""Where a ball is looked at: its middle and six places around it."""
+
+
 class _Occupancy:
     """A coarse grid that remembers where balls are already."""
 
     def __init__(self, region_nm: np.ndarray, *, cell_nm: float) -> None:
         self._cell_nm = cell_nm
         self._taken = np.zeros(np.ceil(region_nm / cell_nm).astype(int), dtype=bool)
+        self._last = np.asarray(self._taken.shape) - 1
+
+    def is_taken(self, position_nm: np.ndarray) -> bool:
+        """Return whether a position in the region lies in a ball: the quick part of ``free``."""
+        return bool(self._taken[tuple(int(p // self._cell_nm) for p in position_nm.tolist())])
 
     def free(self, centres_nm: np.ndarray, radii_nm: np.ndarray) -> np.ndarray:
         """Return which balls lie inside the region and touch nothing much."""
-        offsets = np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
-        probes = centres_nm[:, None] + 0.8 * radii_nm[:, None, None] * offsets
-        inside = np.all((centres_nm >= 0) & (centres_nm < self._limit_nm), axis=1)
-        index = np.clip(probes // self._cell_nm, 0, np.asarray(self._taken.shape) - 1).astype(int)
-        blocked = self._taken[tuple(np.moveaxis(index, -1, 0))].any(axis=1)
+        probes = centres_nm[:, None] + 0.8 * radii_nm[:, None, None] * _PROBES
+        inside = ((centres_nm >= 0) & (centres_nm < (self._last + 1) * self._cell_nm)).all(1)
+        index = (probes // self._cell_nm).clip(0, self._last).astype(int)
+        blocked = self._taken[index[..., 0], index[..., 1], index[..., 2]].any(1)
         free: np.ndarray = inside & ~blocked
         return free
 
     def fill(self, centres_nm: np.ndarray, radii_nm: np.ndarray) -> None:
         """Mark the balls of a neurite as taken."""
         reach = int(np.ceil(radii_nm.max() / self._cell_nm))
-        offsets = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1)
-        offsets = offsets.reshape(-1, 3)
-        offsets = offsets[np.linalg.norm(offsets, axis=1) <= reach]
-        distance_nm = np.linalg.norm(offsets, axis=1) * self._cell_nm
-        base = (centres_nm // self._cell_nm).astype(int)
-        index = (base[:, None] + offsets)[distance_nm[None] <= radii_nm[:, None]]
-        index = index[np.all((index >= 0) & (index < self._taken.shape), axis=1)]
-        self._taken[tuple(index.T)] = True
-
-    @property
-    def _limit_nm(self) -> np.ndarray:
-        return np.asarray(self._taken.shape) * self._cell_nm
+        across = np.arange(-reach, reach + 1) ** 2
+        squared = across[:, None, None] + across[:, None] + across
+        distance_nm = np.sqrt(squared) * self._cell_nm
+        first = (centres_nm // self._cell_nm).astype(int) - reach
+        for start, radius in zip(first.tolist(), radii_nm.tolist(), strict=True):
+            taken = self._taken[tuple(slice(max(0, i), i + 2 * reach + 1) for i in start)]
+            # What of the ball lies in the region.
+            skipped = [max(0, -i) for i in start]
+            part = tuple(slice(i, i + n) for i, n in zip(skipped, taken.shape, strict=True))
+            taken |= distance_nm[part] <= radius
 
 
 def partition(neurites: Neurites, warp: Warp, shape: tuple[int, int, int]) -> Cells:
