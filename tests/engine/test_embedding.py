@@ -84,6 +84,15 @@ def test_planes_of_a_stack_are_looked_at_one_by_one(net):
     torch.testing.assert_close(found[:, 1], plane.compute(image[:, 1], (4, 3)))
 
 
+def test_it_can_be_stopped_between_planes_and_sizes(net):
+    extractor = EmbeddingExtractor(
+        fold(net), "x", choose_device("cpu"), zooms=(1, 2), spatial_ndim=3
+    )
+    halo = extractor.halo_px[1]
+    steps = extractor.compute_in_steps(torch.rand(1, 3, 8 + 2 * halo, 8 + 2 * halo), (0, 0, 0))
+    assert sum(1 for _ in steps) == 3 * 2
+
+
 @pytest.mark.parametrize(("features", "dimensions"), [("network", 2), ("both", 2), ("both", 3)])
 def test_the_pixel_head_uses_the_network(weights, features, dimensions):
     rng = np.random.default_rng(0)

@@ -40,7 +40,8 @@ class LocalMean(FeatureExtractor):
     def n_features(self, n_channels):
         return n_channels
 
-    def compute(self, image, origin):
+    def compute_in_steps(self, image, origin):
+        yield
         self.computed.append(tuple(origin))
         return torch.nn.functional.avg_pool2d(image, 2 * self.radius + 1, stride=1)
 

@@ -22,7 +22,7 @@ from napari_regcon.errors import WeightsError
 from napari_regcon.nn.regcon import RegConNet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -164,17 +164,22 @@ class EmbeddingExtractor(FeatureExtractor):
         """Return the length of the embedding, times the number of sizes."""
         return self._net.n_features * len(self.zooms)
 
-    @torch.inference_mode()
-    def compute(self, image: Tensor, origin: Sequence[int]) -> Tensor:
-        """Compute the features of a tile; see :meth:`FeatureExtractor.compute`."""
+    def compute_in_steps(
+        self, image: Tensor, origin: Sequence[int]
+    ) -> Generator[None, None, Tensor]:
+        """Compute the features of a tile, plane by plane and size by size."""
         grey = image.mean(0)
         planes = grey[None] if self.spatial_ndim == 2 else grey
-        found = [
-            torch.cat([self._at(plane[None, None], origin[-2:], zoom) for zoom in self.zooms])
-            for plane in planes
-        ]
+        found = []
+        for plane in planes:
+            sizes = []
+            for zoom in self.zooms:
+                sizes.append(self._at(plane[None, None], origin[-2:], zoom))
+                yield
+            found.append(torch.cat(sizes))
         return found[0] if self.spatial_ndim == 2 else torch.stack(found, 1)
 
+    @torch.inference_mode()
     def _at(self, grey: Tensor, origin: Sequence[int], zoom: int) -> Tensor:
         """Return the embedding ``(E, *tile)`` of a plane made smaller by ``zoom``."""
         step, halo = zoom * self._net.stride, zoom * self._net.halo_px

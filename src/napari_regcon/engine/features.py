@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_regcon.engine.segmenter import run
 from napari_regcon.nn.filter_bank import FilterBank
 
 if TYPE_CHECKING:
@@ -48,9 +49,15 @@ class FeatureExtractor(abc.ABC):
     def n_features(self, n_channels: int) -> int:
         """Return the number of features of an image with so many channels."""
 
-    @abc.abstractmethod
     def compute(self, image: Tensor, origin: Sequence[int]) -> Tensor:
-        """Compute the features of a tile.
+        """Compute the features of a tile without stopping; see :meth:`compute_in_steps`."""
+        return run(self.compute_in_steps(image, origin))
+
+    @abc.abstractmethod
+    def compute_in_steps(
+        self, image: Tensor, origin: Sequence[int]
+    ) -> Generator[None, None, Tensor]:
+        """Compute the features of a tile, yielding wherever it can be stopped or left waiting.
 
         Parameters
         ----------
@@ -64,16 +71,6 @@ class FeatureExtractor(abc.ABC):
         torch.Tensor
             float32 ``(n_features(C), *tile)`` on the device of the image.
         """
-
-    def compute_in_steps(
-        self, image: Tensor, origin: Sequence[int]
-    ) -> Generator[None, None, Tensor]:
-        """Do the same as :meth:`compute`, yielding wherever it can be stopped or left waiting.
-
-        An extractor whose tile can take longer than a fifth of a second implements this one too.
-        """
-        yield
-        return self.compute(image, origin)
 
 
 class FilterBankExtractor(FeatureExtractor):
@@ -103,10 +100,6 @@ class FilterBankExtractor(FeatureExtractor):
     def n_features(self, n_channels: int) -> int:
         """Return the number of features of an image with so many channels."""
         return n_channels * self._bank.n_features
-
-    def compute(self, image: Tensor, origin: Sequence[int]) -> Tensor:
-        """Compute the features of a tile; see :meth:`FeatureExtractor.compute`."""
-        return self._bank(image, origin)
 
     def compute_in_steps(
         self, image: Tensor, origin: Sequence[int]
@@ -148,10 +141,6 @@ class ConcatExtractor(FeatureExtractor):
     def n_features(self, n_channels: int) -> int:
         """Return the sum over the extractors."""
         return sum(e.n_features(n_channels) for e in self.extractors)
-
-    def compute(self, image: Tensor, origin: Sequence[int]) -> Tensor:
-        """Compute the features of a tile; see :meth:`FeatureExtractor.compute`."""
-        return torch.cat([e.compute(self._cut(image, e), origin) for e in self.extractors])
 
     def compute_in_steps(
         self, image: Tensor, origin: Sequence[int]
