@@ -25,6 +25,7 @@ from napari_regcon._qt.layers import paint_free
 from napari_regcon._qt.live import LivePreview
 from napari_regcon._qt.locking import Locking
 from napari_regcon._qt.marking import Marking
+from napari_regcon._qt.paint_guard import PaintGuard
 from napari_regcon._qt.paint_watch import PaintWatch
 from napari_regcon._qt.results import Results
 from napari_regcon._qt.saving import Saving
@@ -101,6 +102,11 @@ class DockCore(QObject):
             self.workspace, self.classes, self.finals, self.background, self
         )
         self.guide = Guide(self.workspace, self.link, self.watch, self.results, self)
+        self.guard = PaintGuard(self.workspace, self)
+        for changed in (self.labelling.layer_changed, self.workspace.current_changed):
+            changed.connect(self.guard.check)
+        for made in (self.results.layer_made, self.finals.layer_made):
+            made.connect(self.guard.check)
         for changed in (self.labelling.painted, self.marking.marked, self.finals.locked):
             changed.connect(self.autosave.note)
         for happened in (self.classes.changed, self.locking.changed, self.correction.changed):
@@ -184,6 +190,7 @@ class DockCore(QObject):
             self.autosave.note(work)
         self.autosave.close()
         self.watch.close()
+        self.guard.close()
         self.finals.close()
         self.guide.close()
         self.live.close()

@@ -93,10 +93,10 @@ class CorrectPanel(Section):
         start_row.setStretch(0, 1)
         self.fill(start_row, self._learn)
 
-    def allow_accept(self, why_not: str) -> None:
-        """Enable accepting, or say why it is disabled."""
-        for button in self._accept.values():
-            button.allow(why_not)
+    def allow_accept(self, why_not: str, why_no_slice: str = "") -> None:
+        """Enable accepting, or say why it is disabled: all of it, or just that of the slice."""
+        for kind, button in self._accept.items():
+            button.allow(why_not or (why_no_slice if kind == "slice" else ""))
 
     def allow_history(self, undo: str, redo: str) -> None:
         """Name the steps that can be undone and redone; empty where there is none."""
@@ -110,10 +110,11 @@ class CorrectPanel(Section):
         self._next.allow(why_not)
         self._unsure.setEnabled(not why_not)
 
-    def allow_final(self, why_not: str) -> None:
-        """Enable what needs final labels, or say why it is disabled."""
-        for button in (self._lock_slice, self._lock_class, self._learn):
-            button.allow(why_not)
+    def allow_final(self, why_not: str, why_no_slice: str = "") -> None:
+        """Enable what needs final labels, or say why it is disabled: all, or for the slice."""
+        self._lock_class.allow(why_not)
+        for button in (self._lock_slice, self._learn):
+            button.allow(why_not or why_no_slice)
 
     def show_locks(self, text: str, *, slice_locked: bool) -> None:
         """Say what is locked."""

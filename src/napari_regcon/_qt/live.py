@@ -140,6 +140,9 @@ class LivePreview(QObject):
 
     def why_not(self, work: ImageWork) -> str:
         """Say why the visible slice cannot be predicted, or return an empty string."""
+        outside = self._workspace.outside(work)
+        if outside:
+            return outside
         missing = work.state.missing_labels(self._classes.table.background)
         if not missing and not self._workspace.shows_planes(work):
             return "The preview waits until you look at slices (2-D, rows and columns) again."

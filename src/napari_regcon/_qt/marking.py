@@ -46,7 +46,10 @@ class Marking(QObject):
     def mark_slice(self) -> None:
         """Mark the visible slice as complete."""
         work = self._workspace.current
-        if work is not None:
+        outside = self._workspace.outside(work) if work is not None else ""
+        if outside:
+            self.refused.emit(outside)
+        elif work is not None:
             prefix = self._workspace.visible_prefix(work)
             work.state.marks.add_slice(prefix)
             self._told(work, prefix)

@@ -123,6 +123,7 @@ class Presenter(QObject):
         work = core.workspace.current
         why_no_slice = ""
         if work is not None:
+            why_no_slice = core.workspace.outside(work)
             if work.labels is None:
                 why_no_slice = "paint something first."
             elif core.workspace.visible_prefix(work) in work.state.marks.slices():
@@ -180,9 +181,12 @@ class Presenter(QObject):
             panel.show_starts([])
             return
         busy = "the step before is still under way." if core.correction.busy else ""
-        panel.allow_accept(busy or (_NO_PREDICTION if work.state.predictions.is_empty else ""))
+        outside = core.workspace.outside(work)
+        nothing = _NO_PREDICTION if work.state.predictions.is_empty else ""
+        panel.allow_accept(busy or nothing, outside)
         panel.allow_guide(work.state.missing_labels(core.classes.table.background))
-        panel.allow_final("" if work.final is not None else "there are no final labels yet.")
+        no_final = "" if work.final is not None else "there are no final labels yet."
+        panel.allow_final(no_final, outside)
         history = work.state.history
         undo, redo = history.next_undo, history.next_redo
         panel.allow_history(undo.title if undo else "", redo.title if redo else "")

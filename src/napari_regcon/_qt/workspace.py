@@ -163,12 +163,22 @@ class Workspace(QObject):
         position = work.layer.world_to_data(self.viewer.dims.point)
         return work.state.geometry.prefix_at([float(p) for p in position])
 
+    def outside(self, work: ImageWork) -> str:
+        """Say that the sliders stand where an image has no slice, or return an empty string."""
+        position = [float(p) for p in work.layer.world_to_data(self.viewer.dims.point)]
+        if work.state.geometry.has(position, self._displayed(work)):
+            return ""
+        return (
+            f"The sliders stand outside of {work.state.name!r}. Move them back to paint on it, or "
+            "to use its slices."
+        )
+
     def shows_planes(self, work: ImageWork) -> bool:
         """Tell whether the viewer shows slices of rows and columns, and not 3-D or a side view."""
-        dims = self.viewer.dims
-        offset = dims.ndim - work.layer.ndim
-        displayed = {axis - offset for axis in dims.displayed}
-        return dims.ndisplay == 2 and displayed == set(work.state.geometry.plane_sliders)
+        displayed = self._displayed(work)
+        return self.viewer.dims.ndisplay == 2 and displayed == set(
+            work.state.geometry.plane_sliders
+        )
 
     def visible_box(self, work: ImageWork) -> Box:
         """Return the Y, X box of the plane that is on screen."""
@@ -201,6 +211,10 @@ class Workspace(QObject):
         for work in self.works():
             self._drop(self._works.pop(work.layer))
         self.current = None
+
+    def _displayed(self, work: ImageWork) -> set[int]:
+        dims = self.viewer.dims
+        return {axis - (dims.ndim - work.layer.ndim) for axis in dims.displayed}
 
     def _start(self, layer: Image, geometry: Any) -> ImageWork:
         work = ImageWork(layer, ImageState(f"image-{next(_ids):06}", layer.name, geometry))

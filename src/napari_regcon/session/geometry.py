@@ -17,7 +17,7 @@ from napari_regcon.errors import InputError
 from napari_regcon.types import CANONICAL_AXES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from napari_regcon.types import LazyArray
 
@@ -194,6 +194,19 @@ class Geometry:
     def prefix_at(self, position: Sequence[float]) -> tuple[int, ...]:
         """Return the plane that a position, in pixels along the sliders, lies on."""
         return tuple(min(max(round(position[s]), 0), self.shape[s] - 1) for s in self.order[:-2])
+
+    def has(self, position: Sequence[float], displayed: Collection[int]) -> bool:
+        """Tell whether a position lies on a plane of the image, and not beyond its ends.
+
+        Parameters
+        ----------
+        position : sequence of float
+            In pixels along the sliders.
+        displayed : collection of int
+            Sliders along which everything is shown; there the position does not matter.
+        """
+        hidden = (s for s in range(len(self.shape)) if s not in displayed)
+        return all(0 <= round(position[s]) < self.shape[s] for s in hidden)
 
     def slider_index(self, prefix: tuple[int, ...], y: int, x: int) -> tuple[int, ...]:
         """Return the index along each slider of a pixel of a label volume; channel 0."""
