@@ -64,7 +64,7 @@ class Pretraining:
         self.step = 0
         net = RegConNet(config.embedding, config.regions, config.width, config.levels)
         self.net = net.to(device.torch_device)
-        self.scale = torch.nn.Parameter(torch.tensor(4.0, device=device.torch_device))
+        self.scale = torch.nn.Parameter(torch.tensor(1.5, device=device.torch_device))
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             [*self.net.parameters(), self.scale], config.learning_rate, weight_decay=0.01
