@@ -14,6 +14,11 @@ os.environ.setdefault("NAPARI_REGCON_OFFLINE", "1")
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # Pools that libraries, and the classifier, keep for the life of the interpreter on purpose.
 LIBRARY_THREADS = (
@@ -26,7 +31,7 @@ LIBRARY_THREADS = (
     "fsspec",
     "pytest_timeout",
 )
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 def _threads() -> set[threading.Thread]:

@@ -60,7 +60,9 @@ def test_public_names_are_listed():
 
 def test_the_leak_fixture_fails_a_test_that_leaks(pytester):
     conftest = (
-        (ROOT / "tests" / "conftest.py").read_text().replace("PATIENCE_S = 5.0", "PATIENCE_S = 0.1")
+        (ROOT / "tests" / "conftest.py")
+        .read_text()
+        .replace("PATIENCE_S = 20.0", "PATIENCE_S = 0.1")
     )
     pytester.makeconftest(conftest)
     pytester.makepyfile(

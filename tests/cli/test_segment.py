@@ -327,7 +327,7 @@ def test_a_stopped_command_leaves_nothing(files, number, status, out, request):
             time.sleep(0.02)
         assert names(folder) != before, process.stderr.read()
         process.send_signal(number)
-        _, told = process.communicate(timeout=30)
+        _, told = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == status, told

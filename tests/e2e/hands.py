@@ -75,7 +75,7 @@ class Hands:
 
     def do(self, *words: object) -> None:
         """Let xdotool do something."""
-        subprocess.run(["xdotool", *map(str, words)], check=True, timeout=20)
+        subprocess.run(["xdotool", *map(str, words)], check=True, timeout=60)
 
     def key(self, keys: str) -> None:
         """Press keys together, with the mouse over the canvas."""
@@ -139,5 +139,5 @@ class Hands:
         """End the window if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         self.printed.close()

@@ -193,7 +193,7 @@ def close_the_window_in_the_middle(hands, scene):
     hands.key("ctrl+w")
     hands.until(lambda s: "Close" in s["buttons"] and s["volume"]["running"])
     hands.click("Close")
-    assert hands.process.wait(timeout=20) == 0
+    assert hands.process.wait(timeout=60) == 0
     assert not psutil.pid_exists(seen["engine"])
     assert seen["errors"] == []
     assert "Traceback" not in hands.output()

@@ -329,9 +329,10 @@ def test_cancel_answers_at_once_even_if_the_server_is_silent(folder, register, b
         next(events)
         start = time.monotonic()
         events.close()
-        assert time.monotonic() - start < 1.0
+        # Else it would wait for the server that long, at least.
+        assert time.monotonic() - start < weights_fetch.TIMEOUT_S / 2
         assert not (folder / "toy_v1.pt").exists()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while names_in(folder) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert names_in(folder) == []

@@ -90,7 +90,7 @@ def dock(make_napari_viewer, qtbot):
                 clients[0].ready()
         work = widget.core.workspace.current
         if work is not None:
-            qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)
+            qtbot.waitUntil(lambda: work.source is not None, timeout=30_000)
         return widget
 
     return make
@@ -102,9 +102,9 @@ def painted(dock, qtbot):
     widget = dock()
     stroke(widget, 1, [(2, 10, x) for x in range(5, 30)])
     widget.viewer.dims.set_current_step(0, 2)
-    with qtbot.waitSignal(widget.core.live.busy, timeout=5000):
+    with qtbot.waitSignal(widget.core.live.busy, timeout=30_000):
         stroke(widget, 2, [(2, 40, x) for x in range(5, 30)])
-    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=5000)
+    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=30_000)
     return widget
 
 

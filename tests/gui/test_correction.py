@@ -39,7 +39,7 @@ def press(widget, qtbot, button):
     """Click a button of the section and wait until its step is done."""
     assert button.isEnabled(), button.toolTip()
     button.click()
-    qtbot.waitUntil(lambda: not widget.core.correction.busy, timeout=5000)
+    qtbot.waitUntil(lambda: not widget.core.correction.busy, timeout=30_000)
 
 
 def test_accepting_a_slice_takes_it_and_the_strokes(predicted, qtbot):
@@ -96,7 +96,7 @@ def test_the_object_under_the_mouse_is_accepted(predicted, qtbot):
         send(canvas, canvas_move(), point, no, no)
         return abs(predicted.viewer.cursor.position[1] - 45) < 2
 
-    qtbot.waitUntil(hovers, timeout=5000)
+    qtbot.waitUntil(hovers, timeout=30_000)
     both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
     qtbot.keyClick(canvas, Qt.Key.Key_A, both)
     qtbot.waitUntil(lambda: predicted.core.workspace.current.state.history.next_undo is not None)
@@ -151,7 +151,7 @@ def test_another_tools_labels_are_corrected(predicted, qtbot):
     assert np.array_equal(labels.data[3], final(predicted)[3])
     qtbot.waitUntil(
         lambda: any(p.prefix == (3,) and p.complete for p in predicted.client.last(Paint).planes),
-        timeout=5000,
+        timeout=30_000,
     )
     labels.undo()
     assert not labels.data[3].any()
@@ -188,7 +188,7 @@ def test_the_guide_goes_to_the_least_certain_place(painted, qtbot):
     assert 58 < x < 72
     assert "slice 4" in painted.panels.correct._hint.text()
     stroke(painted, 1, [(4, 45, 65)])
-    qtbot.waitUntil(lambda: ring not in painted.viewer.layers, timeout=5000)
+    qtbot.waitUntil(lambda: ring not in painted.viewer.layers, timeout=30_000)
 
 
 def test_uncertainty_is_shown_on_request(painted, qtbot):
@@ -208,7 +208,7 @@ def test_uncertainty_is_shown_on_request(painted, qtbot):
 
 
 def test_work_is_saved_by_itself_and_brought_back(painted, qtbot):
-    with qtbot.waitSignal(painted.core.autosave.saved, timeout=5000) as saved:
+    with qtbot.waitSignal(painted.core.autosave.saved, timeout=30_000) as saved:
         painted.core.classes.rename(2, "vesicle")
         painted.core.marking.mark_slice()
         painted.panels.model._form._controls["dimensions"].value = 3
@@ -230,7 +230,7 @@ def test_work_is_saved_by_itself_and_brought_back(painted, qtbot):
     again = RegconWidget(painted.viewer, make_client=FakeClient)
     painted.viewer.window.add_dock_widget(again)
     labels_panel = again.panels.labels
-    qtbot.waitUntil(lambda: not labels_panel._earlier_box.isHidden(), timeout=5000)
+    qtbot.waitUntil(lambda: not labels_panel._earlier_box.isHidden(), timeout=30_000)
     assert "1 painted slice and final labels" in labels_panel._earlier.text()
     labels_panel._bring.click()
     work = again.core.workspace.current
@@ -240,7 +240,7 @@ def test_work_is_saved_by_itself_and_brought_back(painted, qtbot):
     assert work.state.locks.slices == {(2,)}
     assert [c.name for c in again.core.classes.table] == ["background", "vesicle"]
     assert labels_panel._earlier_box.isHidden()
-    qtbot.waitUntil(lambda: work.state.painted.counts() != {}, timeout=5000)
+    qtbot.waitUntil(lambda: work.state.painted.counts() != {}, timeout=30_000)
     again.core.link.wake()
     sent = [r for r in again.core.link._client.sent if isinstance(r, Configure)]
     assert sent[-1].parameters == (("dimensions", 3),)
@@ -253,7 +253,7 @@ def test_an_earlier_session_can_be_discarded(painted, qtbot):
     again = RegconWidget(painted.viewer, make_client=FakeClient)
     painted.viewer.window.add_dock_widget(again)
     assert again.core.workspace.current.layer is image
-    qtbot.waitUntil(lambda: not again.panels.labels._earlier_box.isHidden(), timeout=5000)
+    qtbot.waitUntil(lambda: not again.panels.labels._earlier_box.isHidden(), timeout=30_000)
     again.panels.labels._discard.click()
     assert list(store.sessions_dir().glob("*.regcon")) == []
     assert again.panels.labels._earlier_box.isHidden()
@@ -270,7 +270,7 @@ def test_a_full_disk_is_told(painted, qtbot, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("napari_regcon.session.files.os.fsync", full)
-    with qtbot.waitSignal(painted.core.autosave.failed, timeout=5000) as failed:
+    with qtbot.waitSignal(painted.core.autosave.failed, timeout=30_000) as failed:
         stroke(painted, 1, [(2, 30, 30)])
     assert "could not be saved by itself: The disk is full" in failed.args[0]
     assert painted.state_line.kind == "failed"

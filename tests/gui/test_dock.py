@@ -56,7 +56,7 @@ def mouse_stroke(widget, qtbot, value, y, columns):
             send(canvas, move, point, no, left)
             return layer.data[z, y, x] == value
 
-        qtbot.waitUntil(painted, timeout=5000)
+        qtbot.waitUntil(painted, timeout=30_000)
     send(canvas, release, points[-1], left, no)
 
 
@@ -95,14 +95,14 @@ def test_painting_with_the_mouse_asks_for_a_preview(dock, qtbot):
     assert (layer.data[3, 45, 22:38] == 2).all()
     counts = {v: int((layer.data == v).sum()) for v in (1, 2)}
     known = widget.core.workspace.current.state.painted
-    qtbot.waitUntil(lambda: known.counts() == counts, timeout=5000)
-    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=5000)
+    qtbot.waitUntil(lambda: known.counts() == counts, timeout=30_000)
+    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=30_000)
     assert widget.client.last(Preview).prefix == (3,)
     assert widget.panels.labels.classes.topLevelItem(1).text(2) == f"{counts[2]} px"
 
     qtbot.keyClick(canvas_of(viewer), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert not (layer.data == 2).any()
-    qtbot.waitUntil(lambda: 2 not in known.counts(), timeout=5000)
+    qtbot.waitUntil(lambda: 2 not in known.counts(), timeout=30_000)
 
 
 def test_napari_keeps_its_own_keys(dock, qtbot):
@@ -137,12 +137,12 @@ def test_the_engine_is_left_alone_until_something_is_painted(dock, qtbot):
     widget = dock(wake=False)
     widget.viewer.add_image(np.zeros((3, 20, 20)), name="gone")
     widget.panels.image._combo.activated.emit(1)
-    qtbot.waitUntil(lambda: widget.core.workspace.current.source is not None, timeout=5000)
+    qtbot.waitUntil(lambda: widget.core.workspace.current.source is not None, timeout=30_000)
     widget.viewer.layers.remove("gone")
     widget.core.classes.rename(2, "vesicle")
     assert widget.client.sent == []
     stroke(widget, 1, [(0, 5, 5)])
-    qtbot.waitUntil(lambda: widget.client.of(Paint) != [], timeout=5000)
+    qtbot.waitUntil(lambda: widget.client.of(Paint) != [], timeout=30_000)
     kinds = [type(r) for r in widget.client.sent]
     assert sorted(k.__name__ for k in kinds[:-1]) == [
         "CloseImage", "Configure", "OpenImage", "SetClasses", "UseCache",
@@ -199,7 +199,7 @@ def test_nothing_is_cut_off(dock, qtbot):
     for method in range(model._method.count()):
         model._method.setCurrentIndex(method)
         model._form._more.setChecked(True)
-        qtbot.waitUntil(fits, timeout=5000)
+        qtbot.waitUntil(fits, timeout=30_000)
 
 
 def test_empty_hints_take_no_room(dock):
@@ -261,7 +261,7 @@ def test_slices_and_boxes_are_marked_complete_and_unmarked(painted, qtbot):
     labels._box.click()
     marks = painted.core.workspace.current.state.marks
     assert marks.on_plane((2,)) == (Box((10, 20), (30, 40)),)
-    qtbot.waitUntil(lambda: painted.client.last(Paint).planes[0].complete != (), timeout=5000)
+    qtbot.waitUntil(lambda: painted.client.last(Paint).planes[0].complete != (), timeout=30_000)
     assert painted.client.last(Paint).planes[0].complete == (Box((10, 20), (30, 40)),)
     painted.viewer.dims.set_current_step(0, 5)
     labels._slice.click()
@@ -332,7 +332,7 @@ def test_a_dock_opened_on_labels_of_an_earlier_one_starts_nothing_until_a_class_
     labels = first.core.labelling.new_layer()
     first.viewer.window.remove_dock_widget(first)
     first.deleteLater()
-    qtbot.waitUntil(lambda: first.client.closed, timeout=5000)
+    qtbot.waitUntil(lambda: first.client.closed, timeout=30_000)
     clients = []
 
     def client(on_event):
@@ -343,7 +343,7 @@ def test_a_dock_opened_on_labels_of_an_earlier_one_starts_nothing_until_a_class_
     first.viewer.window.add_dock_widget(again)
     again.client = clients[0]
     work = again.core.workspace.current
-    qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: work.source is not None, timeout=30_000)
     assert work.labels is labels
     assert again.client.sent == []
     again.core.labelling.pick_nth_class(1)
@@ -376,7 +376,7 @@ def test_what_an_earlier_session_left_on_disk_is_shown_and_can_be_cleared(dock, 
     folder.write("tile", np.zeros((5, 2**10, 2**10), np.uint8))
     widget = dock(wake=False)
     hint, clear = widget.panels.model._cache_hint, widget.panels.model._clear
-    qtbot.waitUntil(lambda: "5 MB on disk" in hint.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "5 MB on disk" in hint.text(), timeout=30_000)
     assert str(tmp_path / "cache") in hint.toolTip()
     assert "10 GB on disk" in hint.toolTip()
     assert clear.isEnabled()
@@ -422,7 +422,7 @@ def test_results_are_saved_with_scale_and_units(dock, qtbot, monkeypatch, tmp_pa
     layer = stroke(widget, 2, [(2, 10, x) for x in range(5, 30)])
     path = tmp_path / f"out{ending}"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-    with qtbot.waitSignal(widget.core.saving.saved, timeout=20_000):
+    with qtbot.waitSignal(widget.core.saving.saved, timeout=30_000):
         widget.panels.export._save.click()
     assert str(path) in widget.panels.export._hint.text()
     saved = open_volume(path)
@@ -432,7 +432,7 @@ def test_results_are_saved_with_scale_and_units(dock, qtbot, monkeypatch, tmp_pa
 
 
 def test_a_failed_save_is_explained(painted, qtbot, tmp_path):
-    with qtbot.waitSignal(painted.core.saving.failed, timeout=5000):
+    with qtbot.waitSignal(painted.core.saving.failed, timeout=30_000):
         painted.core.saving.save("labels", str(tmp_path / "no" / "out.tif"))
     assert "does not exist" in painted.panels.export._hint.text()
     assert painted.panels.export._save.isEnabled()

@@ -43,7 +43,7 @@ def test_removing_the_dock_ends_the_engine_and_a_new_one_goes_on(painted, qtbot)
     labels = painted.core.workspace.current.labels
     viewer.window.remove_dock_widget(painted)
     painted.deleteLater()
-    qtbot.waitUntil(lambda: client.closed, timeout=5000)
+    qtbot.waitUntil(lambda: client.closed, timeout=30_000)
     data = labels.data.copy()
     stroke_after = labels.paint((2, 30, 30), 1)
     assert stroke_after is None
@@ -57,7 +57,7 @@ def test_removing_the_dock_ends_the_engine_and_a_new_one_goes_on(painted, qtbot)
     viewer.window.add_dock_widget(again)
     work = again.core.workspace.current
     assert work.labels is labels
-    qtbot.waitUntil(lambda: work.state.painted.counts() != {}, timeout=5000)
+    qtbot.waitUntil(lambda: work.state.painted.counts() != {}, timeout=30_000)
 
 
 def test_quitting_the_application_ends_the_engine(dock, qapp):
@@ -73,7 +73,7 @@ def test_two_viewers_have_an_engine_each(dock, qtbot):
     for widget in (one, two):
         stroke(widget, 1, [(0, 5, 5)])
         stroke(widget, 2, [(0, 9, 9)])
-        qtbot.waitUntil(lambda w=widget: w.client.of(Preview) != [], timeout=5000)
+        qtbot.waitUntil(lambda w=widget: w.client.of(Preview) != [], timeout=30_000)
         assert len(widget.client.of(OpenImage)) == 1
     assert one.client.last(OpenImage).name == "one"
     assert two.client.last(OpenImage).name == "two"
@@ -110,7 +110,7 @@ def test_a_warning_in_a_thread_or_an_error_reaches_the_user(qtbot):
         raise InputError("No.", next_step="Do that.")
 
     background.start(refuse(), done=said.append, failed=said.append)
-    qtbot.waitUntil(lambda: said == ["No. Do that."], timeout=5000)
+    qtbot.waitUntil(lambda: said == ["No. Do that."], timeout=30_000)
     background.close()
 
 
@@ -123,7 +123,7 @@ def test_unexpected_errors_in_a_thread_are_told_too(qtbot, capfd):
         raise KeyError("surprise")
 
     background.start(fail(), done=said.append, failed=said.append)
-    qtbot.waitUntil(lambda: len(said) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(said) == 1, timeout=30_000)
     assert "KeyError('surprise')" in said[0]
     assert "Traceback" in capfd.readouterr().err
     background.close()
@@ -136,12 +136,12 @@ def test_cancelled_work_stops_and_its_result_is_disposed_of(qtbot):
 
     def work():
         at_work.set()
-        go.wait(5)
+        go.wait(30)
         return "result"
         yield
 
     task = background.start(work(), done=done.append, unused=unused.append)
-    assert at_work.wait(5)
+    assert at_work.wait(30)
     task.cancel()
     go.set()
     background.close()
@@ -172,7 +172,7 @@ def test_steps_are_reported_in_the_gui_thread(qtbot):
         yield threading.get_ident()
 
     background.start(work(), step=lambda w: steps.append((w, threading.get_ident())))
-    qtbot.waitUntil(lambda: len(steps) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(steps) == 2, timeout=30_000)
     assert {here for _, here in steps} == {threading.get_ident()}
     assert threading.get_ident() not in {there for there, _ in steps}
     background.close()

@@ -48,7 +48,7 @@ def preview_everything(widget, value=2):
 def paint_two(widget, qtbot, *points):
     for value, point in enumerate(points, start=1):
         stroke(widget, value, [point])
-    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=5000)
+    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=30_000)
 
 
 def test_scale_units_names_and_place_are_taken_along(dock, qtbot):
@@ -128,7 +128,7 @@ def test_axes_can_be_corrected(dock, qtbot):
     work = widget.core.workspace.current
     assert work is not first
     assert widget.client.last(CloseImage).image_id == first.image_id
-    qtbot.waitUntil(lambda: work.source is not None, timeout=5000)
+    qtbot.waitUntil(lambda: work.source is not None, timeout=30_000)
     assert widget.client.last(OpenImage).axes == "YXC"
     assert np.array_equal(received(widget), np.moveaxis(data, 0, -1))
 
@@ -183,7 +183,7 @@ def test_new_pixels_are_sent_again_with_what_is_painted(painted, qtbot):
     layer = painted.core.workspace.current.layer
     work = painted.core.workspace.current
     layer.data = 255 - layer.data
-    qtbot.waitUntil(lambda: len(painted.client.of(OpenImage)) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(painted.client.of(OpenImage)) == 2, timeout=30_000)
     assert painted.core.workspace.current is work
     assert np.array_equal(received(painted), layer.data)
     qtbot.waitUntil(
@@ -191,7 +191,7 @@ def test_new_pixels_are_sent_again_with_what_is_painted(painted, qtbot):
             isinstance(painted.client.sent[-1], Preview)
             and painted.client.last(Paint).planes[0].labels.array.any()
         ),
-        timeout=5000,
+        timeout=30_000,
     )
 
 

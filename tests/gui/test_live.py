@@ -42,7 +42,7 @@ def test_one_class_and_a_complete_slice_are_enough(dock, qtbot):
     stroke(widget, 2, [(0, 5, 5)])
     widget.viewer.dims.set_current_step(0, 0)
     widget.core.marking.mark_slice()
-    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=5000)
+    qtbot.waitUntil(lambda: widget.client.of(Preview) != [], timeout=30_000)
     assert widget.client.last(Preview).prefix == (0,)
 
 
@@ -60,7 +60,7 @@ def test_parts_arrive_one_after_the_other(painted, qtbot):
     request = painted.client.last(Preview)
     painted.client.write(request, 1)
     painted.client.say(answer(request, Box((0, 0), (32, 80)), final=False))
-    qtbot.waitUntil(lambda: painted.state_line.kind == "busy", timeout=5000)
+    qtbot.waitUntil(lambda: painted.state_line.kind == "busy", timeout=30_000)
     prediction = painted.core.workspace.current.prediction
     assert prediction.data[2, :32].all()
     assert not prediction.data[2, 32:].any()
@@ -73,7 +73,7 @@ def test_parts_arrive_one_after_the_other(painted, qtbot):
 def test_an_answer_that_comes_too_late_is_dropped(painted, qtbot):
     old = painted.client.last(Preview)
     stroke(painted, 2, [(2, 50, x) for x in range(5, 30)])
-    qtbot.waitUntil(lambda: painted.client.last(Preview) is not old, timeout=5000)
+    qtbot.waitUntil(lambda: painted.client.last(Preview) is not old, timeout=30_000)
     new = painted.client.last(Preview)
     painted.client.write(new, 1)
     painted.client.say(answer(new))
@@ -86,7 +86,7 @@ def test_answers_from_the_readers_thread_reach_the_layer(painted, qtbot):
     request = painted.client.last(Preview)
     painted.client.write(request, 2)
     thread = threading.Thread(target=painted.client.say, args=(answer(request),))
-    with qtbot.waitSignal(painted.core.live.shown, timeout=5000):
+    with qtbot.waitSignal(painted.core.live.shown, timeout=30_000):
         thread.start()
     thread.join()
     assert (painted.core.workspace.current.prediction.data[2] == 2).all()
@@ -111,7 +111,7 @@ def test_opacity_visibility_and_selection_stay_as_they_are(painted):
 
 def test_moving_to_another_slice_previews_that_one(painted, qtbot):
     painted.viewer.dims.set_current_step(0, 4)
-    qtbot.waitUntil(lambda: painted.client.last(Preview).prefix == (4,), timeout=5000)
+    qtbot.waitUntil(lambda: painted.client.last(Preview).prefix == (4,), timeout=30_000)
     assert painted.client.last(Preview).whole_plane
 
 
@@ -184,7 +184,7 @@ def test_a_dead_engine_is_told_and_the_next_stroke_asks_again(painted, qtbot):
     assert np.array_equal(painted.core.workspace.current.labels.data, before)
     n_before = len(painted.client.of(Preview))
     stroke(painted, 1, [(2, 30, 30)])
-    qtbot.waitUntil(lambda: len(painted.client.of(Preview)) > n_before, timeout=5000)
+    qtbot.waitUntil(lambda: len(painted.client.of(Preview)) > n_before, timeout=30_000)
 
 
 def test_notes_of_a_preview_are_shown_until_the_next_has_none(painted):

@@ -76,7 +76,7 @@ def test_what_cannot_be_done_outside_is_told(shallow, qtbot):
     work = core.workspace.current
     for value in (1, 2):
         work.labels.data_setitem((np.array([1]), np.array([9]), np.array([9 + value])), value)
-    qtbot.waitUntil(lambda: shallow.client.of(Preview) != [], timeout=5000)
+    qtbot.waitUntil(lambda: shallow.client.of(Preview) != [], timeout=30_000)
     shallow.viewer.dims.set_current_step(0, 9)
     assert "outside of 'shallow'" in panels.segment._hint.text()
     assert "outside of 'shallow'" in panels.labels._slice.toolTip()

@@ -38,7 +38,7 @@ def noticed(painted, qtbot):
     assert agrees(painted)
 
     def wait(n_planes=None):
-        qtbot.waitUntil(lambda: agrees(painted), timeout=5000)
+        qtbot.waitUntil(lambda: agrees(painted), timeout=30_000)
         if n_planes is not None:
             assert len(painted.client.last(Paint).planes) == n_planes
 
@@ -132,7 +132,7 @@ def test_an_unknown_value_becomes_a_class(painted, noticed):
 
 def test_numbered_objects_are_refused_as_classes(painted, qtbot):
     layer = painted.core.workspace.current.labels
-    with qtbot.waitSignal(painted.core.classes.refused, timeout=5000) as refused:
+    with qtbot.waitSignal(painted.core.classes.refused, timeout=30_000) as refused:
         layer.data = np.arange(layer.data.size).reshape(layer.data.shape).astype(np.uint8)
     assert "single objects" in refused.args[0]
 
@@ -143,7 +143,7 @@ def test_values_too_large_for_classes_are_refused(dock, qtbot, value):
     data = np.zeros((6, 64, 80), dtype=np.int32)
     data[0, 3, 3] = value
     layer = widget.viewer.add_labels(data)
-    with qtbot.waitSignal(widget.core.labelling.refused, timeout=5000) as refused:
+    with qtbot.waitSignal(widget.core.labelling.refused, timeout=30_000) as refused:
         widget.core.labelling.use_layer(layer)
     assert str(value) in refused.args[0]
 
@@ -156,7 +156,7 @@ def test_a_layer_with_labels_can_be_taken_over(dock, qtbot):
     layer = widget.viewer.add_labels(data, name="mine")
     assert widget.core.labelling.fitting_layers() == [layer]
     assert widget.core.labelling.use_layer(layer)
-    qtbot.waitUntil(lambda: agrees(widget), timeout=5000)
+    qtbot.waitUntil(lambda: agrees(widget), timeout=30_000)
     assert set(told(widget)) >= {(1,), (4,)}
 
 
@@ -173,4 +173,4 @@ def test_a_deleted_label_layer_takes_its_strokes_along(painted, qtbot):
     painted.viewer.layers.remove(painted.core.workspace.current.labels)
     assert painted.core.workspace.current.labels is None
     assert painted.core.workspace.current.state.painted.counts() == {}
-    qtbot.waitUntil(lambda: not told(painted)[(2,)].any(), timeout=5000)
+    qtbot.waitUntil(lambda: not told(painted)[(2,)].any(), timeout=30_000)

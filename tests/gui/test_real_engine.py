@@ -54,11 +54,11 @@ def test_a_stroke_becomes_a_segmentation_and_undo_takes_it_back(live, qtbot):
     assert live.state_line.kind == "idle"
     assert live.state_line.text.startswith("Ready · CPU")
 
-    with qtbot.waitSignal(live.core.live.shown, timeout=20_000):
+    with qtbot.waitSignal(live.core.live.shown, timeout=30_000):
         stroke(live, 2, [(3, y, 100) for y in range(30, 120)])
     changed = prediction(live)[3].copy()
     assert (changed != plane).any()
-    with qtbot.waitSignal(live.core.live.shown, timeout=20_000):
+    with qtbot.waitSignal(live.core.live.shown, timeout=30_000):
         live.core.workspace.current.labels.undo()
     assert np.array_equal(prediction(live)[3], plane)
 
@@ -79,7 +79,7 @@ def test_cancel_keeps_what_is_done_and_resume_goes_on(dock, qtbot):
     widget.core.volume.start()
     book = widget.core.workspace.current.state.predictions
     qtbot.waitUntil(lambda: 0 < len(book.missing()) < 64, timeout=START_MS)
-    with qtbot.waitSignal(widget.core.volume.finished, timeout=10_000):
+    with qtbot.waitSignal(widget.core.volume.finished, timeout=30_000):
         widget.panels.segment._cancel.click()
     assert 0 < len(book.missing()) < 64
     assert "Missing" in widget.panels.segment._note.text()
@@ -95,7 +95,7 @@ def test_a_killed_engine_is_told_in_words_and_the_next_stroke_works(live, qtbot)
     labels = live.core.workspace.current.labels.data.copy()
     first = engine_pid(live)
     os.kill(first, signal.SIGKILL)
-    qtbot.waitUntil(lambda: live.state_line.kind == "failed", timeout=10_000)
+    qtbot.waitUntil(lambda: live.state_line.kind == "failed", timeout=30_000)
     assert "Nothing painted is lost" in live.state_line.text
     assert np.array_equal(live.core.workspace.current.labels.data, labels)
     live.core.workspace.current.prediction.data[:] = 0
@@ -135,7 +135,7 @@ def test_the_window_answers_while_the_engine_works(dock, qtbot):
         widget.core.volume.start()
     gaps.stop()
     # Generous, as the processors of a test machine are shared.
-    assert np.percentile(gaps.seconds, 99) < 0.1
+    assert np.percentile(gaps.seconds, 99) < 0.3
     # The aim itself, in time that the window's own thread computed: others cannot make that
     # longer.
     assert max(gaps.computed) <= 0.05, str(gaps)

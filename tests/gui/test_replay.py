@@ -37,7 +37,7 @@ def segmented(widget, qtbot):
 
 
 def saved(widget, qtbot, path):
-    with qtbot.waitSignal(widget.core.sessions.saved, timeout=10_000):
+    with qtbot.waitSignal(widget.core.sessions.saved, timeout=30_000):
         widget.core.sessions.save(path)
     return path
 
@@ -49,7 +49,7 @@ def test_a_replayed_session_gives_the_same_bytes(dock, qtbot, tmp_path):
     (layer,) = widget.viewer.open(path)
     layer.scale, layer.units = (40, 4, 4), ("nm", "nm", "nm")
     work = widget.core.workspace.current
-    qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: work.source is not None, timeout=30_000)
     widget.panels.model._form._controls["seed"].value = 3
     widget.core.classes.add()  # a class without strokes
     stroke(widget, 2, [(3, 20, x) for x in range(10, 140)])
@@ -77,13 +77,13 @@ def test_strokes_on_other_images_complete_parts_and_depth_count_too(dock, qtbot,
     widget.core.live.set_enabled(False)  # so that the engine is told late
     widget.panels.image._combo.activated.emit(1)
     assert widget.core.workspace.current.layer.name == "other"
-    qtbot.waitUntil(lambda: widget.core.workspace.current.source is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.core.workspace.current.source is not None, timeout=30_000)
     stroke(widget, 2, [(3, 20, x) for x in range(40, 60)])
     stroke(widget, 1, [(3, y, 5) for y in range(20, 60)])
     widget.panels.image._combo.activated.emit(0)
     work = widget.core.workspace.current
     assert work.layer.name == "odd axes"
-    qtbot.waitUntil(lambda: work.source is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: work.source is not None, timeout=30_000)
     widget.panels.model._form._controls["dimensions"].value = 3
     widget.viewer.dims.set_current_step(2, 4)
     stroke(widget, 2, [(y, x, 4) for y in range(10, 30) for x in range(10, 40)])

@@ -31,13 +31,13 @@ def ask(monkeypatch):
 
 
 def save(widget, qtbot):
-    with qtbot.waitSignal(widget.core.sessions.saved, timeout=5000) as saved:
+    with qtbot.waitSignal(widget.core.sessions.saved, timeout=30_000) as saved:
         widget.panels.session._save.click()
     return saved.args[0]
 
 
 def open_session(widget, qtbot):
-    with qtbot.waitSignal(widget.core.sessions.opened, timeout=5000):
+    with qtbot.waitSignal(widget.core.sessions.opened, timeout=30_000):
         widget.panels.session._open.click()
 
 
@@ -76,7 +76,7 @@ def test_what_was_painted_before_opening_is_kept_in_a_file(painted, qtbot, ask, 
     save(painted, qtbot)
     stroke(painted, 2, [(4, 9, 9)])
     work = painted.core.workspace.current
-    qtbot.waitUntil(lambda: work.state.painted.counts()[2] == 26, timeout=5000)
+    qtbot.waitUntil(lambda: work.state.painted.counts()[2] == 26, timeout=30_000)
     open_session(painted, qtbot)
     painted.core.close()
     found = [load_session(path).image.patches for path in store.sessions_dir().glob("*.regcon")]
@@ -92,11 +92,11 @@ def test_a_volume_right_after_opening_learns_from_the_session(painted, qtbot, as
     stroke(painted, 2, [(4, 9, 9)])
     painted.viewer.dims.set_current_step(0, 4)
     painted.core.marking.mark_slice()
-    qtbot.waitUntil(lambda: work.state.painted.counts()[2] == 26, timeout=5000)
+    qtbot.waitUntil(lambda: work.state.painted.counts()[2] == 26, timeout=30_000)
     painted.core.live.request_once()
     open_session(painted, qtbot)
     painted.core.volume.start()
-    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=5000)
+    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=30_000)
     said = {}
     for request in painted.client.sent[
         : painted.client.sent.index(painted.client.last(SegmentVolume))
@@ -115,10 +115,10 @@ def test_strokes_on_other_images_belong_to_a_session(painted, qtbot, ask, tmp_pa
     painted.viewer.add_image(np.ones((30, 20), np.float32), name="another", scale=(2, 2))
     painted.panels.image._combo.activated.emit(1)
     work = painted.core.workspace.current
-    qtbot.waitUntil(lambda: work.source is not None, timeout=5000)
+    qtbot.waitUntil(lambda: work.source is not None, timeout=30_000)
     stroke(painted, 2, [(5, x) for x in range(4, 9)])
     stroke(painted, 1, [(9, x) for x in range(4, 9)])
-    qtbot.waitUntil(lambda: work.state.painted.counts() == {1: 5, 2: 5}, timeout=5000)
+    qtbot.waitUntil(lambda: work.state.painted.counts() == {1: 5, 2: 5}, timeout=30_000)
     ask(tmp_path / "both.regcon")
     state = load_session(save(painted, qtbot))
     assert [(i.name, i.shape, i.dtype) for i in state.images] == [
@@ -144,7 +144,7 @@ def test_a_session_of_another_shape_is_refused_in_words(painted, qtbot, ask, tmp
     save(painted, qtbot)
     painted.viewer.add_image(np.zeros((3, 20, 20)), name="another")
     painted.panels.image._combo.activated.emit(1)
-    with qtbot.waitSignal(painted.core.sessions.failed, timeout=5000) as failed:
+    with qtbot.waitSignal(painted.core.sessions.failed, timeout=30_000) as failed:
         painted.panels.session._open.click()
     assert failed.args[0] == (
         "The session was saved for an image of shape (6, 64, 80), and this one has (3, 20, 20). "
@@ -159,7 +159,7 @@ def test_other_pixels_of_the_same_shape_are_told(painted, qtbot, ask, tmp_path):
     painted.viewer.add_image(np.zeros((6, 64, 80), np.uint8), name="another")
     painted.panels.image._combo.activated.emit(1)
     work = painted.core.workspace.current
-    qtbot.waitUntil(lambda: work.source is not None, timeout=5000)
+    qtbot.waitUntil(lambda: work.source is not None, timeout=30_000)
     open_session(painted, qtbot)
     assert "pixels of this image are others" in painted.panels.session._hint.text()
     assert work.labels is not None
@@ -182,7 +182,7 @@ def test_a_damaged_file_and_a_full_disk_are_told(painted, qtbot, ask, tmp_path, 
     ask(tmp_path / "bad.regcon")
     layer = painted.core.workspace.current.labels
     painted.panels.session._open.click()
-    qtbot.waitUntil(lambda: "not a session file" in painted.state_line.text, timeout=5000)
+    qtbot.waitUntil(lambda: "not a session file" in painted.state_line.text, timeout=30_000)
     assert painted.core.workspace.current.labels is layer
 
     def full(*_args):
@@ -192,7 +192,7 @@ def test_a_damaged_file_and_a_full_disk_are_told(painted, qtbot, ask, tmp_path, 
     with monkeypatch.context() as patch:
         patch.setattr("napari_regcon.session.files.os.fsync", full)
         painted.panels.session._save.click()
-        qtbot.waitUntil(lambda: "The disk is full" in painted.state_line.text, timeout=5000)
+        qtbot.waitUntil(lambda: "The disk is full" in painted.state_line.text, timeout=30_000)
     assert not (tmp_path / "new.regcon").exists()
     save(painted, qtbot)
     assert painted.state_line.kind != "failed"

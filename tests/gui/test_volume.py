@@ -28,7 +28,7 @@ pytestmark = pytest.mark.gui
 def volume(painted, qtbot):
     """Return a dock in which the whole volume is being segmented."""
     painted.panels.segment._volume.click()
-    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=5000)
+    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=30_000)
     return painted
 
 
@@ -42,7 +42,7 @@ def block(widget, start, stop, value):
 
 def done(widget, qtbot, *, cancelled=False):
     request = widget.client.last(SegmentVolume)
-    with qtbot.waitSignal(widget.core.volume.finished, timeout=5000):
+    with qtbot.waitSignal(widget.core.volume.finished, timeout=30_000):
         widget.client.say(JobDone(request.generation, cancelled, 1.0))
 
 
@@ -58,7 +58,7 @@ def test_blocks_are_shown_while_the_rest_is_under_way(volume, qtbot):
     assert request.first == (2,)
     assert request.done == ()
     block(volume, 1, 4, 2)
-    qtbot.waitUntil(lambda: values(volume) == [0, 2, 2, 2, 0, 0], timeout=5000)
+    qtbot.waitUntil(lambda: values(volume) == [0, 2, 2, 2, 0, 0], timeout=30_000)
     assert volume.core.volume.running
     block(volume, 0, 1, 1)
     block(volume, 4, 6, 1)
@@ -68,7 +68,7 @@ def test_blocks_are_shown_while_the_rest_is_under_way(volume, qtbot):
     assert "All slices" in volume.panels.segment._note.text()
     assert volume.panels.segment._resume.isHidden()
     stroke(volume, 2, [(2, 50, x) for x in range(5, 30)])
-    qtbot.waitUntil(lambda: not volume.panels.segment._note.text(), timeout=5000)
+    qtbot.waitUntil(lambda: not volume.panels.segment._note.text(), timeout=30_000)
 
 
 def test_a_note_stays_until_another_image_is_chosen(volume, qtbot):
@@ -77,7 +77,7 @@ def test_a_note_stays_until_another_image_is_chosen(volume, qtbot):
     volume.viewer.dims.set_current_step(0, 5)
     stroke(volume, 2, [(5, 50, x) for x in range(5, 30)])
     known = volume.core.workspace.current.state.painted
-    qtbot.waitUntil(lambda: (5,) in dict(known.items()), timeout=5000)
+    qtbot.waitUntil(lambda: (5,) in dict(known.items()), timeout=30_000)
     assert "Missing" in volume.panels.segment._note.text()
     volume.viewer.add_image(np.zeros((4, 30, 30), dtype=np.float32), name="second")
     volume.panels.image._combo.activated.emit(1)
@@ -110,7 +110,7 @@ def test_cancel_keeps_what_is_done_and_resume_goes_on(volume, qtbot):
     assert volume.state_line.kind != "failed"
 
     volume.panels.segment._resume.click()
-    qtbot.waitUntil(lambda: len(volume.client.of(SegmentVolume)) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(volume.client.of(SegmentVolume)) == 2, timeout=30_000)
     assert volume.client.last(SegmentVolume).done == (Box((2, 0, 0), (4, 64, 80)),)
     block(volume, 0, 2, 1)
     block(volume, 4, 6, 1)
@@ -139,7 +139,7 @@ def test_a_volume_started_right_after_an_edit_sees_it(painted, qtbot, way):
                 (np.repeat(np.arange(6), 9), np.tile(np.arange(9), 6), np.full(54, 3)), 1
             )
     painted.core.volume.start()
-    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=5000)
+    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=30_000)
     since = painted.client.sent.index(painted.client.last(SegmentVolume))
     assert not [r for r in painted.client.sent[since:] if isinstance(r, Paint)]
     counts = {z: np.count_nonzero(plane) for z, plane in enumerate(np.asarray(layer.data))}
@@ -151,7 +151,7 @@ def test_a_volume_started_right_after_the_first_strokes_sees_them(dock, qtbot):
     stroke(widget, 1, [(2, 10, x) for x in range(5, 30)])
     stroke(widget, 2, [(2, 40, x) for x in range(5, 30)])
     widget.core.volume.start()
-    qtbot.waitUntil(lambda: widget.client.of(SegmentVolume) != [], timeout=5000)
+    qtbot.waitUntil(lambda: widget.client.of(SegmentVolume) != [], timeout=30_000)
     assert told(widget) == {(2,): 50}
 
 
@@ -163,26 +163,26 @@ def test_a_volume_waits_until_a_chosen_layer_is_looked_through(dock, qtbot):
     widget.core.labelling.use_layer(widget.viewer.add_labels(data))
     widget.core.volume.start()
     assert widget.core.volume.running
-    qtbot.waitUntil(lambda: widget.client.of(SegmentVolume) != [], timeout=10_000)
+    qtbot.waitUntil(lambda: widget.client.of(SegmentVolume) != [], timeout=30_000)
     assert told(widget) == {(7,): 36, (299,): 36}
 
 
 def test_a_volume_cancelled_before_it_began_asks_for_nothing(painted, qtbot):
     stroke(painted, 2, [(4, 50, x) for x in range(5, 30)])
     painted.core.volume.start()
-    with qtbot.waitSignal(painted.core.volume.finished, timeout=5000):
+    with qtbot.waitSignal(painted.core.volume.finished, timeout=30_000):
         painted.core.volume.cancel()
     assert not painted.core.volume.running
     assert painted.client.cancelled == []
     painted.core.volume.start()
-    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=5000)
+    qtbot.waitUntil(lambda: painted.client.of(SegmentVolume) != [], timeout=30_000)
     assert len(painted.client.of(SegmentVolume)) == 1
 
 
 def test_a_newer_preview_is_not_overwritten(volume, qtbot):
     stroke(volume, 2, [(2, 50, x) for x in range(5, 30)])
     n_before = len(volume.client.of(Preview))
-    qtbot.waitUntil(lambda: len(volume.client.of(Preview)) > n_before, timeout=5000)
+    qtbot.waitUntil(lambda: len(volume.client.of(Preview)) > n_before, timeout=30_000)
     preview = volume.client.last(Preview)
     volume.client.write(preview, 2)
     whole = Box((0, 0), (64, 80))
@@ -197,17 +197,17 @@ def test_a_newer_preview_is_not_overwritten(volume, qtbot):
 def test_a_failure_and_a_death_keep_what_is_done(volume, qtbot):
     block(volume, 0, 2, 1)
     request = volume.client.last(SegmentVolume)
-    with qtbot.waitSignal(volume.core.volume.failed, timeout=5000):
+    with qtbot.waitSignal(volume.core.volume.failed, timeout=30_000):
         volume.client.say(JobFailed(request.generation, "The disk is full."))
     assert volume.state_line.text == "The disk is full."
     assert values(volume)[:2] == [1, 1]
     assert not volume.panels.segment._resume.isHidden()
 
     volume.panels.segment._resume.click()
-    qtbot.waitUntil(lambda: len(volume.client.of(SegmentVolume)) == 2, timeout=5000)
+    qtbot.waitUntil(lambda: len(volume.client.of(SegmentVolume)) == 2, timeout=30_000)
     block(volume, 2, 3, 2)
     request = volume.client.last(SegmentVolume)
-    with qtbot.waitSignal(volume.core.volume.failed, timeout=5000):
+    with qtbot.waitSignal(volume.core.volume.failed, timeout=30_000):
         volume.client.say(EngineDied("The engine was ended by the system.", (request.generation,)))
     assert values(volume)[:3] == [1, 1, 2]
     assert volume.core.workspace.current.state.predictions.can_resume
@@ -236,7 +236,7 @@ def test_deleting_the_image_stops_its_work(volume, qtbot):
 
 def test_deleting_the_prediction_makes_a_new_one(volume, qtbot):
     block(volume, 0, 2, 1)
-    qtbot.waitUntil(lambda: values(volume) == [1, 1, 0, 0, 0, 0], timeout=5000)
+    qtbot.waitUntil(lambda: values(volume) == [1, 1, 0, 0, 0, 0], timeout=30_000)
     volume.viewer.layers.remove(volume.core.workspace.current.prediction)
     block(volume, 2, 6, 2)
     done(volume, qtbot)

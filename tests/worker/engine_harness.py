@@ -26,7 +26,7 @@ from napari_regcon.worker.protocol import (
 from napari_regcon.worker.shared import SharedBuffer
 
 FAKE_ENGINE = str(Path(__file__).parent / "fake_engine")
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 """Bound on every wait; nothing takes nearly as long unless it is broken."""
 
 

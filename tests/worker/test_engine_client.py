@@ -36,6 +36,8 @@ from napari_regcon.worker.protocol import (
 from napari_regcon.worker.shared import SharedBuffer
 
 IS_POSIX = os.name == "posix"
+CLOSES_WITHIN_S = 10.0
+"""Far more than it gives the engine, far less than an engine that is never ended would take."""
 posix_only = pytest.mark.skipif(not IS_POSIX, reason="needs signals, which Windows lacks")
 
 
@@ -84,7 +86,7 @@ def test_close_before_the_engine_is_up(fake_env):
     client.send(Configure("cpu", "fake"))
     begin = time.perf_counter()
     client.close()
-    assert time.perf_counter() - begin < 2.5
+    assert time.perf_counter() - begin < CLOSES_WITHIN_S
 
 
 def test_a_killed_engine_starts_again_with_everything_that_was_painted(window):
@@ -194,18 +196,19 @@ def test_missing_device_leaves_the_engine_alive(window):
 
 def test_cancel_at_work_is_quick_and_keeps_what_is_done(make_window):
     window = make_window((200, 64, 96), slow_tiles=10**6, tile_s=0.01)
-    latencies_s = []
+    n_late = []
     for _ in range(5):
         since = len(window.heard.events)
         generation = window.segment()
         window.heard.wait_for(lambda e: isinstance(e, VolumeBlockDone), since=since)
-        begin = time.perf_counter()
-        window.client.cancel(generation)
-        window.client.cancel(generation)
+        n_heard = len(window.heard.events)
+        window.client.cancel(generation, grace_s=TIMEOUT_S)
+        window.client.cancel(generation, grace_s=TIMEOUT_S)
         done = window.heard.end_of(generation)
-        latencies_s.append(time.perf_counter() - begin)
+        n_late.append(sum(isinstance(e, VolumeBlockDone) for e in window.heard.events[n_heard:]))
         assert done == JobDone(generation, cancelled=True, elapsed_s=done.elapsed_s)
-    assert min(latencies_s) < 0.2
+    # Counted in blocks of 10 ms, which a busy machine stretches as it does the cancelling.
+    assert min(n_late) < 20
     blocks = {e.box for e in window.heard.of_type(VolumeBlockDone)}
     for box in blocks:
         np.testing.assert_array_equal(window.volume.array[box.slices], truth(box.shape))
@@ -223,7 +226,7 @@ def test_cancelled_before_it_began_and_after_it_ended(make_window):
     window = make_window((2, 64, 96), slow_tiles=1, tile_s=0.3)
     first = window.segment()
     second = window.segment()
-    window.client.cancel(second)
+    window.client.cancel(second, grace_s=TIMEOUT_S)
     assert window.heard.end_of(second).cancelled
     assert not window.heard.end_of(first).cancelled
     window.client.cancel(first)
@@ -271,7 +274,7 @@ def test_close_ends_a_stopped_engine(window):
     process.suspend()
     begin = time.perf_counter()
     window.client.close()
-    assert time.perf_counter() - begin < 2.5
+    assert time.perf_counter() - begin < CLOSES_WITHIN_S
     assert not process.is_running()
 
 
@@ -285,7 +288,7 @@ def test_close_at_work(make_window, misdeed):
     process = psutil.Process(window.client.pid)
     begin = time.perf_counter()
     window.client.close()
-    assert time.perf_counter() - begin < 2.5
+    assert time.perf_counter() - begin < CLOSES_WITHIN_S
     assert not process.is_running()
     n_heard = len(window.heard.events)
     assert not window.heard.of_type(EngineDied)
@@ -298,7 +301,7 @@ def test_preview_comes_between_two_steps_of_a_volume(make_window):
     window.heard.wait_for(lambda e: isinstance(e, VolumeBlockDone))
     window.check_preview(prefix=(7,))
     assert not [e for e in window.heard.events if ends(e, volume)]
-    window.client.cancel(volume)
+    window.client.cancel(volume, grace_s=TIMEOUT_S)
     assert window.heard.end_of(volume).cancelled
 
 
@@ -460,7 +463,7 @@ def test_send_returns_at_once_even_if_the_engine_does_not_read(window):
     for _ in range(200):
         window.paint((1,), noise)
     # Waiting for the engine would take for ever: it is not running.
-    assert time.perf_counter() - begin < 2
+    assert time.perf_counter() - begin < TIMEOUT_S
     process.resume()
     window.paint((1,), np.zeros_like(noise))
     window.check_preview()
@@ -524,7 +527,7 @@ def test_nothing_grows_with_strokes_and_cancelled_volumes(make_window):
             since = len(window.heard.events)
             generation = window.segment()
             window.heard.wait_for(lambda e: isinstance(e, VolumeBlockDone), since=since)
-            window.client.cancel(generation)
+            window.client.cancel(generation, grace_s=TIMEOUT_S)
             assert window.heard.end_of(generation)
 
     work(20, 3)
@@ -571,7 +574,7 @@ def test_nothing_outlives_a_killed_window(fake_env, parameters):
         engine = psutil.Process(int(pid))
         assert all((SEGMENTS / name).exists() for name in names)
         parent.kill()
-        engine.wait(5.0)
+        engine.wait(TIMEOUT_S)
         parent.stderr.read()  # ends when all that came from the window has ended
     assert not [name for name in names if (SEGMENTS / name).exists()]
 
