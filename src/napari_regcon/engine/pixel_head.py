@@ -1,8 +1,9 @@
 """The pixel head: features of every pixel, and a classifier fitted on the painted ones.
 
-Needs no weights. The features of a tile are computed once and kept, so after the first fit a
-new stroke costs a fit on a few thousand pixels and matrix products over what is looked at.
-Every pixel is exact: tiles do not overlap, each is read with the halo its filters need.
+The features are filters, which need no weights, or what a pre-trained network sees, or both side
+by side. Those of a tile are computed once and kept, so after the first fit a new stroke costs a
+fit on a few thousand pixels and matrix products over what is looked at. Every pixel is exact:
+tiles do not overlap, each is read with the halo its features need.
 """
 
 from __future__ import annotations

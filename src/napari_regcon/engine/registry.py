@@ -68,10 +68,13 @@ def load_segmenter(
     Parameters
     ----------
     method : str
-        ``"pixel-head"`` (needs no weights), ``"in-context"``, or a file of weights, which stands
-        for the method it is for.
+        ``"pixel-head"``, ``"in-context"``, or a file of weights, which stands for the method it
+        is for.
     weights : str, optional
-        Name in the weights registry, or a file.
+        Name in the weights registry, or a file that was imported, downloaded or pre-trained.
+        Where not given, the method's own: UniverSeg's for ``"in-context"``, ``"regcon-em"`` for
+        the pixel head with ``features="network"`` or ``"both"``, none for the pixel head with
+        filters alone.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     store : FeatureStore, optional
