@@ -82,7 +82,7 @@ class Reporter:
         work = self.dock.core.workspace.current
         if work is None:
             return None
-        prefix = self.dock.core.workspace.visible_prefix(work)
+        prefix = self.dock.core.workspace.sight.visible_prefix(work)
         found = {"name": work.layer.name, "ready": work.source is not None, "prefix": prefix}
         for role in ("labels", "prediction", "final"):
             layer = getattr(work, role)

@@ -139,6 +139,64 @@ def test_strokes_on_other_images_belong_to_a_session(painted, qtbot, ask, tmp_pa
     assert "Strokes on other images ('cells')" in painted.panels.session._hint.text()
 
 
+@pytest.fixture
+def two_images(painted, qtbot, ask, tmp_path):
+    """Save a session with strokes on "cells", and on "another", which is chosen."""
+    painted.core.live.set_enabled(False)
+    painted.core.marking.mark_slice()
+    painted.viewer.add_image(np.ones((30, 20), np.float32), name="another")
+    painted.panels.image._combo.activated.emit(1)
+    work = painted.core.workspace.current
+    qtbot.waitUntil(lambda: work.source is not None, timeout=5000)
+    stroke(painted, 1, [(9, x) for x in range(4, 9)])
+    stroke(painted, 2, [(5, x) for x in range(4, 9)])
+    qtbot.waitUntil(lambda: work.state.painted.counts() == {1: 5, 2: 5}, timeout=5000)
+    ask(tmp_path / "both.regcon")
+    return save(painted, qtbot)
+
+
+def test_a_session_goes_on_with_every_image_that_is_open(dock, two_images, painted, qtbot):
+    cells = painted.viewer.layers["cells"].data
+    fresh = dock(np.ones((30, 20), np.float32), name="renamed")
+    fresh.viewer.add_image(cells + 1, name="not it")
+    fresh.viewer.add_image(cells, name="it")
+    open_session(fresh, qtbot)
+    assert "Strokes on other images ('cells') are brought back" in fresh.panels.session._hint.text()
+    works = {work.state.name: work for work in fresh.core.workspace.works()}
+    assert list(works) == ["renamed", "it"]
+    assert fresh.core.workspace.current is works["renamed"]
+    assert works["renamed"].state.painted.counts() == {1: 5, 2: 5}
+    assert works["it"].state.painted.counts() == {1: 25, 2: 25}
+    assert np.count_nonzero(works["it"].labels.data[2]) == 50
+    assert [mark.describe() for mark in works["it"].state.marks] == ["slice 2"]
+    assert fresh.viewer.layers.selection.active is works["renamed"].labels
+
+    def told():
+        return {r.image_id: r.planes for r in fresh.client.of(Paint)}
+
+    qtbot.waitUntil(lambda: len(told()) == 2, timeout=5000)
+    (plane,) = told()[works["it"].image_id]
+    assert (plane.prefix, np.count_nonzero(plane.labels.array)) == ((2,), 50)
+
+
+def test_images_of_a_session_that_are_not_open_are_named(dock, two_images, qtbot):
+    fresh = dock(np.ones((30, 20), np.float32))
+    open_session(fresh, qtbot)
+    text = fresh.panels.session._hint.text()
+    assert "Images of the session that are not open: 'cells'." in text
+    assert len(fresh.core.workspace.works()) == 1
+
+
+def test_strokes_of_one_image_of_a_session_are_not_put_on_another(two_images, painted, qtbot):
+    painted.panels.image._combo.activated.emit(0)
+    with qtbot.waitSignal(painted.core.sessions.failed, timeout=5000) as failed:
+        painted.panels.session._open.click()
+    assert failed.args[0] == (
+        "In this session 'another' is the chosen image, and this is 'cells'. Choose 'another', "
+        "then open the session again."
+    )
+
+
 def test_a_session_of_another_shape_is_refused_in_words(painted, qtbot, ask, tmp_path):
     ask(tmp_path / "a.regcon")
     save(painted, qtbot)

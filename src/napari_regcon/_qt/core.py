@@ -36,12 +36,14 @@ from napari_regcon._qt.workspace import Workspace
 from napari_regcon.worker.client import EngineClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import napari
+    from napari.layers import Image
 
     from napari_regcon._qt.preferences import Preferences
-    from napari_regcon.session.saved import SessionState
+    from napari_regcon._qt.workspace import ImageWork
+    from napari_regcon.session.saved import SessionImage, SessionState
     from napari_regcon.worker.protocol import EngineEvent
 
 
@@ -123,37 +125,43 @@ class DockCore(QObject):
         """Go on with the earlier session of the chosen image; None if there is none."""
         work = self.workspace.current
         found = self.autosave.take_earlier(work) if work is not None else None
-        if found is None:
+        if work is None or found is None:
             return None
-        self._restore(*found)
-        return found[0]
-
-    def go_on_with(self, state: SessionState) -> None:
-        """Bring the chosen image into the state of a session that fits it.
-
-        What was painted before stays in its layer and in a file of its own.
-        """
-        if self.workspace.current is not None:
-            self.autosave.keep_apart(self.workspace.current)
-            self._restore(state)
-
-    def _restore(self, state: SessionState, final: np.ndarray | None = None) -> None:
-        work = self.workspace.current
-        if work is None:
-            return
-        painted, image = work.state.painted, state.image
-        self.classes.restore(state.classes)
-        for other in self.workspace.works():
-            if other is not work:
-                self.classes.ensure(other.state.painted.counts(), other.state.name)
-        painted.touch_all()  # what was marked complete may be so no longer
-        self.labelling.new_layer(image.patches)
-        work.state.marks.replace_all(image.marks)
-        work.state.locks.restore(state.locked_slices, state.locked_classes, state.locked_pixels)
-        painted.touch_all()
+        state, final = found
+        self._restore(work, state, {})
         if final is not None:
             self.finals.make(work, final)
-        self.marking.marked.emit(work)
+        return state
+
+    def go_on_with(self, state: SessionState, others: Mapping[Image, SessionImage]) -> None:
+        """Bring the chosen image, and others, into the state of a session that fits them.
+
+        What was painted before stays in its layers and in files of its own.
+        """
+        chosen = self.workspace.current
+        if chosen is None:
+            return
+        works = {self.workspace.take_up(layer): image for layer, image in others.items()}
+        for work in (*works, chosen):
+            self.autosave.keep_apart(work)
+        self._restore(chosen, state, works)
+
+    def _restore(
+        self, chosen: ImageWork, state: SessionState, others: Mapping[ImageWork, SessionImage]
+    ) -> None:
+        images = {**others, chosen: state.image}  # the last layer made is the one to paint on
+        self.classes.restore(state.classes)
+        for work in self.workspace.works():
+            if work not in images:
+                self.classes.ensure(work.state.painted.counts(), work.state.name)
+        for work, image in images.items():
+            work.state.painted.touch_all()  # what was marked complete may be so no longer
+            self.labelling.new_layer(work, image.patches)
+            work.state.marks.replace_all(image.marks)
+            work.state.painted.touch_all()
+            self.marking.marked.emit(work)
+        locks = chosen.state.locks
+        locks.restore(state.locked_slices, state.locked_classes, state.locked_pixels)
         self.locking.changed.emit()
 
     def _prepare(self) -> None:
@@ -170,7 +178,7 @@ class DockCore(QObject):
         layer = work.labels if work.labels is not None else self.labelling.new_layer()
         if layer is None:
             return
-        prefix = self.workspace.visible_prefix(work)
+        prefix = self.workspace.sight.visible_prefix(work)
         final = np.asarray(self.finals.final_of(work)[1][prefix])
         paint_free(layer, work.state.geometry, prefix, final)
         self.marking.mark_slice()

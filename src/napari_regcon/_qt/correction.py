@@ -83,11 +83,11 @@ class Correction(QObject):
     def accept_slice(self) -> None:
         """Take the prediction of the visible slice."""
         work = self._workspace.current
-        outside = self._workspace.outside(work) if work is not None else ""
+        outside = self._workspace.sight.outside(work) if work is not None else ""
         if outside:
             self.failed.emit(outside)
         elif work is not None:
-            prefix = self._workspace.visible_prefix(work)
+            prefix = self._workspace.sight.visible_prefix(work)
             self._accept(work, lambda _: Scope(f"accept {_name(prefix)}", [prefix]))
 
     def accept_volume(self) -> None:

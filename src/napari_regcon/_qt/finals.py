@@ -96,7 +96,7 @@ class Finals(QObject):
 
     def show(self, work: ImageWork, prefix: Prefix) -> None:
         """Show a plane that was changed."""
-        if work.final is not None and prefix == self._workspace.visible_prefix(work):
+        if work.final is not None and prefix == self._workspace.sight.visible_prefix(work):
             whole = Box.of_shape(work.state.geometry.plane_shape)
             refresh_box(work.final, work.state.geometry, whole)
 

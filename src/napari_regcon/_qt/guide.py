@@ -99,7 +99,7 @@ class Guide(QObject):
             return
         geometry = work.state.geometry
         painted = [prefix for prefix, _ in work.state.painted.items()]
-        shown = self._workspace.visible_prefix(work)
+        shown = self._workspace.sight.visible_prefix(work)
         self._queue = candidates(geometry.label_shape[:-2], shown, painted, MOST_SLICES)
         self._total, self._places = len(self._queue), []
         shape = geometry.plane_shape
@@ -161,7 +161,7 @@ class Guide(QObject):
             return
         self.close()
         place = max(self._places, key=lambda p: p.score)
-        self._workspace.look_at(work, place.prefix, place.y, place.x)
+        self._workspace.sight.look_at(work, place.prefix, place.y, place.x)
         self._mark(work, place)
         self.ended.emit("")
         self.found.emit(place)

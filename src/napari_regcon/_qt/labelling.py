@@ -85,15 +85,19 @@ class Labelling(QObject):
         workspace.removed.connect(watch.stop)
         workspace.layer_lost.connect(self._on_layer_lost)
 
-    def new_layer(self, patches: Mapping[Prefix, Patch] | None = None) -> Labels | None:
-        """Make a label layer for the chosen image, and paint on it from now on.
+    def new_layer(
+        self, work: ImageWork | None = None, patches: Mapping[Prefix, Patch] | None = None
+    ) -> Labels | None:
+        """Make a label layer for an image, and paint on it from now on.
 
         Parameters
         ----------
+        work : ImageWork, optional
+            The image; the chosen one where not given.
         patches : mapping, optional
             What is painted on it already; nothing where not given.
         """
-        work = self._workspace.current
+        work = work or self._workspace.current
         if work is None:
             return None
         geometry = work.state.geometry
@@ -106,7 +110,8 @@ class Labelling(QObject):
         layer = make_layer(work.layer, geometry, data, name, "labels", opacity=0.8)
         layer.brush_size = max(3, round(max(geometry.plane_shape) / 100))
         self._workspace.viewer.add_layer(layer)
-        self.use_layer(layer)
+        if self._use(work, layer):
+            self.begun.emit()
         for prefix, patch in (patches or {}).items():  # known without looking for it
             work.state.painted.put(prefix, patch)
         return layer
@@ -119,15 +124,15 @@ class Labelling(QObject):
         bool
             False, after :attr:`refused`, if it does not fit.
         """
-        is_used = self._use(layer)
+        work = self._workspace.current
+        is_used = work is not None and self._use(work, layer)
         if is_used:
             self.begun.emit()
         return is_used
 
-    def _use(self, layer: Labels) -> bool:
-        work = self._workspace.current
-        if work is None or layer is work.labels:
-            return work is not None
+    def _use(self, work: ImageWork, layer: Labels) -> bool:
+        if layer is work.labels:
+            return True
         try:
             self._watch.start(work, layer)
         except InputError as error:
@@ -196,7 +201,7 @@ class Labelling(QObject):
         if work is not None and work.labels is None:
             layer = layer_made_for(self._workspace.viewer.layers, work.layer, "labels")
             if layer is not None:
-                self._use(layer)  # painting may go on, or the dock may just be looked at
+                self._use(work, layer)  # painting may go on, or the dock may just be looked at
 
     def _on_layer_lost(self, work: ImageWork, role: str) -> None:
         if role == "labels":

@@ -109,8 +109,7 @@ class LivePreview(QObject):
     def set_enabled(self, on: bool) -> None:
         """Turn live mode on or off."""
         self.enabled = on
-        if on:
-            self.request()
+        self.request()
 
     def request(self, *_: Any) -> None:
         """Update the preview soon, if live mode is on."""
@@ -140,11 +139,9 @@ class LivePreview(QObject):
 
     def why_not(self, work: ImageWork) -> str:
         """Say why the visible slice cannot be predicted, or return an empty string."""
-        outside = self._workspace.outside(work)
-        if outside:
-            return outside
-        missing = work.state.missing_labels(self._classes.table.background)
-        if not missing and not self._workspace.shows_planes(work):
+        background = self._classes.table.background
+        missing = self._workspace.sight.outside(work) or work.state.missing_labels(background)
+        if not missing and not self._workspace.sight.shows_planes(work):
             return "The preview waits until you look at slices (2-D, rows and columns) again."
         return missing
 
@@ -162,7 +159,7 @@ class LivePreview(QObject):
         if reason or not ready:
             return
         generation = self._link.next_generation()
-        prefix = self._workspace.visible_prefix(work)
+        prefix = self._workspace.sight.visible_prefix(work)
         self._asked = (generation, work.image_id)
         self._last_place = (work.image_id, prefix)
         self._once = False
@@ -172,7 +169,7 @@ class LivePreview(QObject):
                 generation,
                 work.image_id,
                 prefix,
-                self._workspace.visible_box(work),
+                self._workspace.sight.visible_box(work),
                 self._planes.of(work, "labels").handle,
                 self._planes.of(work, "uncertainty").handle if self.with_uncertainty else None,
                 whole_plane=True,
@@ -220,13 +217,13 @@ class LivePreview(QObject):
 
     def _on_moved(self, _event: Any = None) -> None:
         work = self._workspace.current
-        if work is None:
-            return
-        if (work.image_id, self._workspace.visible_prefix(work)) != self._last_place:
-            self.request()
+        if work is not None:
+            place = (work.image_id, self._workspace.sight.visible_prefix(work))
+            if place != self._last_place:
+                self.request()
 
     def _on_opened(self, work: ImageWork) -> None:
-        if work is self._workspace.current:
+        if work is self._workspace.current or work.state.painted.has_changes:
             (self._ask if self._once else self.request)()
 
     def _on_removed(self, work: ImageWork) -> None:

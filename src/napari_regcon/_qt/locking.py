@@ -37,7 +37,7 @@ class Locking(QObject):
         work = self._workspace.current
         if work is not None:
             locks = work.state.locks  # new sets, as a thread may be reading the old ones
-            locks.slices = locks.slices ^ {self._workspace.visible_prefix(work)}
+            locks.slices = locks.slices ^ {self._workspace.sight.visible_prefix(work)}
             self.changed.emit()
 
     def toggle_class(self, value: int) -> None:

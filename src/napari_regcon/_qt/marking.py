@@ -46,11 +46,11 @@ class Marking(QObject):
     def mark_slice(self) -> None:
         """Mark the visible slice as complete."""
         work = self._workspace.current
-        outside = self._workspace.outside(work) if work is not None else ""
+        outside = self._workspace.sight.outside(work) if work is not None else ""
         if outside:
             self.refused.emit(outside)
         elif work is not None:
-            prefix = self._workspace.visible_prefix(work)
+            prefix = self._workspace.sight.visible_prefix(work)
             work.state.marks.add_slice(prefix)
             self._told(work, prefix)
 
@@ -97,7 +97,7 @@ class Marking(QObject):
             high = np.floor(flat.max(axis=0)).astype(int) + 1
             box = Box((int(low[0]), int(low[1])), (int(high[0]), int(high[1])))
             if shapes.ndim < work.layer.ndim:  # drawn in 2-D: meant for the slice on screen
-                prefix = self._workspace.visible_prefix(work)
+                prefix = self._workspace.sight.visible_prefix(work)
             else:
                 prefix = work.state.geometry.prefix_at([float(c) for c in corners[0]])
             found.append((prefix, box))

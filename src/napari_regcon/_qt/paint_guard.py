@@ -46,7 +46,7 @@ class PaintGuard(QObject):
         outside = [
             layer
             for work in self._workspace.works()
-            if self._workspace.outside(work)
+            if self._workspace.sight.outside(work)
             for layer in (work.labels, work.prediction, work.final)
             if layer is not None
         ]

@@ -64,7 +64,7 @@ class PaintWatch(QObject):
             layer,
             work.state.geometry,
             work.state.painted,
-            lambda: self._workspace.visible_prefix(work),
+            lambda: self._workspace.sight.visible_prefix(work),
             self,
         )
         self._end(work)

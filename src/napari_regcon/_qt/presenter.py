@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NO_IMAGE = "choose an image first."
 _NO_PREDICTION = "nothing is predicted yet."
+_NO_FINAL = "there are no final labels yet."
 _ALL_DONE = "All slices are segmented."
 
 
@@ -123,10 +124,10 @@ class Presenter(QObject):
         work = core.workspace.current
         why_no_slice = ""
         if work is not None:
-            why_no_slice = core.workspace.outside(work)
+            why_no_slice = core.workspace.sight.outside(work)
             if work.labels is None:
                 why_no_slice = "paint something first."
-            elif core.workspace.visible_prefix(work) in work.state.marks.slices():
+            elif core.workspace.sight.visible_prefix(work) in work.state.marks.slices():
                 why_no_slice = "this slice is marked already."
         has_box = any(isinstance(x, Shapes) and len(x.data) for x in core.workspace.viewer.layers)
         why_no_box = why_no_slice or ("" if has_box else "draw a rectangle in a shapes layer.")
@@ -181,16 +182,15 @@ class Presenter(QObject):
             panel.show_starts([])
             return
         busy = "the step before is still under way." if core.correction.busy else ""
-        outside = core.workspace.outside(work)
+        outside = core.workspace.sight.outside(work)
         nothing = _NO_PREDICTION if work.state.predictions.is_empty else ""
         panel.allow_accept(busy or nothing, outside)
         panel.allow_guide(work.state.missing_labels(core.classes.table.background))
-        no_final = "" if work.final is not None else "there are no final labels yet."
-        panel.allow_final(no_final, outside)
+        panel.allow_final("" if work.final is not None else _NO_FINAL, outside)
         history = work.state.history
         undo, redo = history.next_undo, history.next_redo
         panel.allow_history(undo.title if undo else "", redo.title if redo else "")
-        locked = core.workspace.visible_prefix(work) in work.state.locks.slices
+        locked = core.workspace.sight.visible_prefix(work) in work.state.locks.slices
         panel.show_locks(work.state.locks.describe(), slice_locked=locked)
         panel.show_starts([x for x in core.labelling.fitting_layers() if x is not work.labels])
 

@@ -162,7 +162,7 @@ class Results(QObject):
     def _write(self, work: ImageWork, prefix: Prefix, box: Box, pixels: np.ndarray) -> None:
         layer, labels = self.prediction_of(work)
         labels[(*prefix, *box.slices)] = pixels  # type: ignore[index]
-        if prefix == self._workspace.visible_prefix(work):
+        if prefix == self._workspace.sight.visible_prefix(work):
             refresh_box(layer, work.state.geometry, box)
 
     def _refresh_uncertainty(self) -> None:

@@ -175,7 +175,7 @@ class VolumeJob(QObject):
             return
         done = work.state.predictions.start_volume(resume=self._resume)
         self._generation = self._link.next_generation()
-        prefix = self._workspace.visible_prefix(work)
+        prefix = self._workspace.sight.visible_prefix(work)
         handle = self._buffer.handle
         self._link.send(SegmentVolume(self._generation, work.image_id, handle, prefix, done))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari.layers import Shapes
+from napari.layers import Image, Shapes
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_regcon._qt.column import Column
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_regcon._qt.jobs import Client
-    from napari_regcon.session.saved import SessionState
+    from napari_regcon.session.saved import SessionImage, SessionState
     from napari_regcon.worker.protocol import EngineEvent
 
 
@@ -172,8 +172,10 @@ class RegconWidget(QWidget):
         if state is not None:
             self.model_choice.restore(state)
 
-    def _go_on_with(self, state: SessionState, remarks: str) -> None:
-        self.core.go_on_with(state)
+    def _go_on_with(
+        self, state: SessionState, others: dict[Image, SessionImage], remarks: str
+    ) -> None:
+        self.core.go_on_with(state, others)
         self.panels.session.say(f"Opened the session of {state.image.name!r}. {remarks}".strip())
         self.model_choice.restore(state)
 

@@ -7,24 +7,27 @@ and the layers that belong to it. Nothing here knows what is painted or predicte
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
-from napari_regcon._qt.layers import finest, geometry_of
+from napari_regcon._qt.layers import finest, geometry_of, role_of
+from napari_regcon._qt.sight import Sight
 from napari_regcon._qt.supply import ImageSupply
 from napari_regcon.errors import InputError
 from napari_regcon.session.state import ImageState
-from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Labels, Layer
 
     from napari_regcon._qt.background import Background, Task
     from napari_regcon._qt.jobs import EngineLink
     from napari_regcon._qt.sources import Source
+    from napari_regcon.session.geometry import Geometry
     from napari_regcon.worker.protocol import OpenImage
 
 _ids = itertools.count(1)
@@ -92,6 +95,8 @@ class Workspace(QObject):
     ----------
     supply : ImageSupply
         What the engine is given of them.
+    sight : Sight
+        What of them is on screen.
     current_changed : Signal
         Another image is chosen, or none, or its axes are others.
     opened : Signal
@@ -119,6 +124,7 @@ class Workspace(QObject):
     ) -> None:
         super().__init__(parent)
         self.viewer = viewer
+        self.sight = Sight(viewer)
         self.supply = ImageSupply(link, background, self)
         self.supply.opened.connect(self.opened)
         self.supply.failed.connect(self.failed)
@@ -132,15 +138,36 @@ class Workspace(QObject):
 
     def choose(self, layer: Image | None) -> None:
         """Work on this image from now on."""
-        work = self._works.get(layer) if layer is not None else None
-        if layer is not None and work is None:
+        work = None
+        if layer is not None:
             try:
-                work = self._start(layer, geometry_of(layer))
+                work = self.take_up(layer)
             except InputError as error:
                 self.failed.emit(str(error))
         if work is not self.current:
             self.current = work
             self.current_changed.emit()
+
+    def take_up(self, layer: Image) -> ImageWork:
+        """Return the work on an image, begun if needed, without choosing it.
+
+        Raises
+        ------
+        InputError
+            If the layer is no image that can be worked on.
+        """
+        return self._works.get(layer) or self._start(layer, geometry_of(layer))
+
+    def not_chosen(self) -> list[tuple[Image, Geometry]]:
+        """Return the other images of the viewer that can be worked on, and their axes."""
+        chosen = self.current.layer if self.current is not None else None
+        found = []
+        for layer in self.viewer.layers:
+            if isinstance(layer, Image) and layer is not chosen and not role_of(layer):
+                with suppress(InputError):
+                    work = self._works.get(layer)
+                    found.append((layer, work.state.geometry if work else geometry_of(layer)))
+        return found
 
     def set_axes(self, letters: str) -> None:
         """Take the axes of the chosen image as these; what was painted on it is kept aside.
@@ -158,53 +185,6 @@ class Workspace(QObject):
         self.current = self._start(layer, geometry)
         self.current_changed.emit()
 
-    def visible_prefix(self, work: ImageWork) -> tuple[int, ...]:
-        """Return the plane of an image that the sliders stand on."""
-        position = work.layer.world_to_data(self.viewer.dims.point)
-        return work.state.geometry.prefix_at([float(p) for p in position])
-
-    def outside(self, work: ImageWork) -> str:
-        """Say that the sliders stand where an image has no slice, or return an empty string."""
-        position = [float(p) for p in work.layer.world_to_data(self.viewer.dims.point)]
-        if work.state.geometry.has(position, self._displayed(work)):
-            return ""
-        return (
-            f"The sliders stand outside of {work.state.name!r}. Move them back to paint on it, or "
-            "to use its slices."
-        )
-
-    def shows_planes(self, work: ImageWork) -> bool:
-        """Tell whether the viewer shows slices of rows and columns, and not 3-D or a side view."""
-        displayed = self._displayed(work)
-        return self.viewer.dims.ndisplay == 2 and displayed == set(
-            work.state.geometry.plane_sliders
-        )
-
-    def visible_box(self, work: ImageWork) -> Box:
-        """Return the Y, X box of the plane that is on screen."""
-        plane = Box.of_shape(work.state.geometry.plane_shape)
-        guide = work.labels if work.labels is not None and work.labels.visible else work.layer
-        if not self.shows_planes(work) or (guide.multiscale and guide.data_level):
-            return plane
-        y, x = work.state.geometry.plane_sliders
-        (top, left), (bottom, right) = guide.corner_pixels[:, [y, x]].astype(int)
-        seen = Box((int(top), int(left)), (int(bottom) + 1, int(right) + 1)).intersect(plane)
-        return seen if seen.size else plane
-
-    def look_at(self, work: ImageWork, prefix: tuple[int, ...], y: int, x: int) -> None:
-        """Move the sliders, and where needed the camera, to show a pixel."""
-        index = work.state.geometry.slider_index(prefix, y, x)
-        world = work.layer.data_to_world(index)
-        offset = self.viewer.dims.ndim - work.layer.ndim
-        for slider in work.state.geometry.order[:-2]:
-            self.viewer.dims.set_point(slider + offset, world[slider])
-        seen = self.visible_box(work)
-        if all(a <= i < b for i, a, b in zip((y, x), seen.start, seen.stop, strict=True)):
-            return
-        camera = getattr(self.viewer, "scene", self.viewer).camera  # napari 0.9 has moved it
-        where = [float(world[axis - offset]) for axis in self.viewer.dims.displayed]
-        camera.center = (*tuple(camera.center)[: 3 - len(where)], *where)
-
     def close(self) -> None:
         """Let go of all images."""
         self.viewer.layers.events.removed.disconnect(self._on_removed)
@@ -212,11 +192,7 @@ class Workspace(QObject):
             self._drop(self._works.pop(work.layer))
         self.current = None
 
-    def _displayed(self, work: ImageWork) -> set[int]:
-        dims = self.viewer.dims
-        return {axis - (dims.ndim - work.layer.ndim) for axis in dims.displayed}
-
-    def _start(self, layer: Image, geometry: Any) -> ImageWork:
+    def _start(self, layer: Image, geometry: Geometry) -> ImageWork:
         work = ImageWork(layer, ImageState(f"image-{next(_ids):06}", layer.name, geometry))
         self._works[layer] = work
         layer.events.data.connect(self._on_data)
