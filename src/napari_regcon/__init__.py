@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_regcon.data.phantom import Phantom, make_phantom
     from napari_regcon.data.support import SupportSet
     from napari_regcon.data.volumes import open_volume
+    from napari_regcon.engine.finetune import FineTuning, finetune
     from napari_regcon.engine.regions import partition, partition_volume
     from napari_regcon.engine.registry import load_segmenter
     from napari_regcon.engine.volume import segment_volume
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Box",
+    "FineTuning",
     "Phantom",
     "RegconError",
     "SupportSet",
     "Volume",
+    "finetune",
     "fit_session",
     "load_segmenter",
     "load_session",
@@ -44,10 +47,12 @@ __all__ = [
 
 _HOMES = {
     "Box": "types",
+    "FineTuning": "engine.finetune",
     "Phantom": "data.phantom",
     "RegconError": "errors",
     "SupportSet": "data.support",
     "Volume": "types",
+    "finetune": "engine.finetune",
     "fit_session": "session.replay",
     "load_segmenter": "engine.registry",
     "load_session": "session.files",

@@ -249,6 +249,93 @@ class RegionsConfig:
         advanced=True,
     )
 
+
+@dataclass(frozen=True)
+class FinetunedConfig:
+    """Parameters of a network that was fine-tuned: none, all is in its file."""
+
+    @property
+    def default_weights(self) -> str:
+        """No weights stand for the method; they are a file of one's own."""
+        return ""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Parameters of fine-tuning a network on what is painted."""
+
+    minutes: float = param(
+        3.0, "Minutes", "How long to train at most.", minimum=0.05, maximum=1440.0
+    )
+    steps: int = param(
+        0,
+        "Steps",
+        "Train so many steps instead of minutes, which gives the same result every time; 0: "
+        "minutes count.",
+        minimum=0,
+        maximum=10**6,
+        advanced=True,
+    )
+    downscale: int = param(
+        1,
+        "Shrink by",
+        "Look at the image made smaller by this, to see more of the surroundings of an object.",
+        minimum=1,
+        maximum=8,
+    )
+    consistency: float = param(
+        0.0,
+        "Unlabelled pixels",
+        "Weight of agreement with the averaged network on pixels that nothing is said of.",
+        minimum=0.0,
+        maximum=10.0,
+        advanced=True,
+    )
+    crop_px: int = param(
+        128, "Crop (px)", "Side of a crop.", choices=(64, 128, 192, 256), advanced=True
+    )
+    crops_per_step: int = param(
+        8, "Crops a step", "Crops in a batch.", minimum=1, maximum=256, advanced=True
+    )
+    learning_rate: float = param(
+        2e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1, advanced=True
+    )
+    average_decay: float = param(
+        0.98,
+        "Averaging",
+        "Decay of the moving average of the weights, which is what is used.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+    check_every: int = param(
+        25,
+        "Check every",
+        "Steps between two looks at the strokes that were kept back.",
+        minimum=1,
+        maximum=10**6,
+        advanced=True,
+    )
+    width: int = param(
+        16,
+        "Width",
+        "Channels of a network that starts from scratch.",
+        minimum=4,
+        maximum=64,
+        advanced=True,
+    )
+    levels: int = param(
+        4,
+        "Levels",
+        "Resolutions of a network that starts from scratch.",
+        minimum=2,
+        maximum=6,
+        advanced=True,
+    )
+    seed: int = param(
+        0, "Seed", "Of all that is drawn.", minimum=0, maximum=2**31 - 1, advanced=True
+    )
+
     def __post_init__(self) -> None:
         validate(self)
 

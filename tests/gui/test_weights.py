@@ -208,6 +208,20 @@ def test_weights_of_the_method_are_taken_unless_others_are_picked(dock, regcon_e
     assert model._weights.currentData() == "universeg-v1"
 
 
+def test_a_fine_tuned_network_is_a_file_of_ones_own(dock, folder, give, qtbot):
+    give("mito.safetensors")
+    widget = dock()
+    model = widget.panels.model
+    model.choose("fine-tuned", {}, "", "auto")
+    assert not model._weights_box.isHidden()
+    assert "napari-regcon finetune" in model._missing.text()
+    assert methods_told(widget) == [("pixel-head", None)]
+    with qtbot.waitSignal(widget.shop.changed, timeout=30_000):
+        model._import.click()
+    assert model._missing.text() == ""
+    assert methods_told(widget)[-1] == ("fine-tuned", "mito")
+
+
 def test_a_choice_with_weights_is_told_once_and_as_a_whole(dock, regcon_em, give):
     give("regcon_em.safetensors").rename(regcon_em)
     widget = dock()

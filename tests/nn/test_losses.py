@@ -11,6 +11,7 @@ import torch
 from napari_regcon.nn.losses.episode import episode_loss, ridge_head
 from napari_regcon.nn.losses.grey import grey_loss
 from napari_regcon.nn.losses.semantic import semantic_loss
+from napari_regcon.nn.losses.sparse import sparse_loss
 from napari_regcon.nn.losses.usage import usage_loss
 from napari_regcon.nn.regions import coverage, pool
 
@@ -187,3 +188,36 @@ def test_descending_the_losses_does_not_collapse_the_partition():
     hard = logits.argmax(1)
     assert len(torch.unique(hard)) == 4
     assert float(grey_loss(logits.detach().softmax(1), image)) < 0.01
+
+
+def test_sparse_loss_matches_the_formulas_and_ignores_what_is_not_said():
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64)
+    labels = torch.randint(-1, 2, (2, 4, 5), generator=generator)  # the third class is nowhere
+    said = [(b, y, x) for b, y, x in np.ndindex(2, 4, 5) if labels[b, y, x] >= 0]
+    counts = [sum(int(labels[p]) == k for p in said) for k in range(2)]
+    entropy = norm = 0.0
+    overlap, found, wanted = np.zeros(3), np.zeros(3), np.zeros(3)
+    for b, y, x in said:
+        values = np.exp(logits[b, :, y, x].numpy())
+        chances, true = values / values.sum(), int(labels[b, y, x])
+        entropy -= np.log(chances[true]) / np.sqrt(counts[true])
+        norm += 1 / np.sqrt(counts[true])
+        overlap[true] += chances[true]
+        found += chances**2
+        wanted[true] += 1
+    dice = [2 * overlap[k] / (found[k] + wanted[k]) for k in range(2)]
+    expected = entropy / norm + 1 - np.mean(dice)
+    assert float(sparse_loss(logits, labels)) == pytest.approx(expected, abs=1e-5)
+    changed = logits.clone().movedim(1, -1)
+    changed[labels < 0] += 5
+    same = sparse_loss(changed.movedim(-1, 1), labels)
+    assert float(same) == pytest.approx(expected, abs=1e-5)
+
+
+def test_sparse_loss_of_nothing_is_zero_and_can_be_learnt_from():
+    logits = torch.randn(1, 2, 3, 3, requires_grad=True)
+    loss = sparse_loss(logits, torch.full((1, 3, 3), -1))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None

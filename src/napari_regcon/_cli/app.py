@@ -14,6 +14,7 @@ from napari_regcon import __version__
 from napari_regcon._cli import weights
 from napari_regcon._cli.console import show_error, stderr, stdout
 from napari_regcon._cli.demo import demo
+from napari_regcon._cli.finetune import finetune
 from napari_regcon._cli.pretrain import pretrain
 from napari_regcon._cli.regions import regions
 from napari_regcon._cli.segment import segment
@@ -69,6 +70,7 @@ def options(
 app.command()(segment)
 app.command()(demo)
 app.command()(regions)
+app.command()(finetune)
 app.command()(pretrain)
 app.add_typer(weights.app, name="weights")
 

@@ -70,11 +70,7 @@ def learn_from_labels(
     device: str,
 ) -> Learnt:
     """Learn from labels in files."""
-    from napari_regcon.data.volumes import open_volume
-
-    volume = open_volume(image, axes=files.axes)
-    pairs = _pairs(volume, files.labels, files.support_images)
-    support, values = _paint(pairs, complete=files.complete, names=files.classes)
+    volume, support, values = read_support(image, files)
     with stderr.status("Loading the method"):
         from napari_regcon.engine.device import choose_device
         from napari_regcon.engine.registry import load_segmenter
@@ -84,10 +80,20 @@ def learn_from_labels(
             method, weights=weights, device=device, store=_store(), **parameters
         )
     _report_method(chosen, method, parameters)
-    _report_classes(support, values)
     with stderr.status("Learning from the labels"):
         predictor = segmenter.fit(support)
     return Learnt(volume, predictor, values)
+
+
+def read_support(image: Path, files: LabelFiles) -> tuple["Volume", "SupportSet", list[int]]:
+    """Return the image, what is said in files of labels, and the label value of each class."""
+    from napari_regcon.data.volumes import open_volume
+
+    volume = open_volume(image, axes=files.axes)
+    pairs = _pairs(volume, files.labels, files.support_images)
+    support, values = _paint(pairs, complete=files.complete, names=files.classes)
+    _report_classes(support, values)
+    return volume, support, values
 
 
 def learn_from_session(

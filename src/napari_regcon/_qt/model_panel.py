@@ -33,6 +33,13 @@ METHOD_TEXTS = {
             "boxes that you marked as complete. Its weights are fetched once."
         ),
     ),
+    "fine-tuned": (
+        "Fine-tuned network",
+        (
+            "A network that was trained on labels like yours ('napari-regcon finetune'). It knows "
+            "the classes it was trained for, and learns nothing more from strokes."
+        ),
+    ),
 }
 DEVICE_TEXTS = {
     "auto": "choose for me",
@@ -132,7 +139,8 @@ class ModelPanel(Section):
     def choice(self) -> Configure:
         """Everything that is chosen here, as the engine is told."""
         values = self._form.values()
-        weights = self._weights.currentData() if self.default_weights else None
+        needed = self.default_weights is not None
+        weights = self._weights.currentData() if needed else None
         return Configure(self._device.currentData(), self.method, tuple(values.items()), weights)
 
     def choose(self, method: str, parameters: Mapping[str, Any], weights: str, device: str) -> None:

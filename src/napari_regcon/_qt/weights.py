@@ -23,7 +23,8 @@ NOT_HERE = "not on this computer yet"
 NO_LICENCE = "not to be used before their licence is accepted"
 NONE_THERE = (
     "This needs the weights of a pre-trained network, and none are known for it. Press Import "
-    "file… to use a file that 'napari-regcon pretrain' made, or choose what needs no weights."
+    "file… to use a file that 'napari-regcon pretrain' made (for a fine-tuned network: "
+    "'napari-regcon finetune'), or choose what needs no weights."
 )
 
 

@@ -80,13 +80,13 @@ def recolour(image: np.ndarray, change: tuple[float, float, float, bool]) -> np.
 
 
 def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add what differs from picture to picture: blur, noise, a slope of brightness."""
+    """Add what differs from picture to picture to ``(..., Y, X)``: blur, noise, a slope."""
     if rng.random() < 0.3:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.2))
+        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.2), axes=(-2, -1))
     if rng.random() < 0.5:
         image = image + rng.normal(0, rng.uniform(0.01, 0.12), image.shape)
     if rng.random() < 0.3:
         slope = rng.normal(0, 0.12, 2)
-        y, x = np.mgrid[-0.5 : 0.5 : image.shape[0] * 1j, -0.5 : 0.5 : image.shape[1] * 1j]
+        y, x = np.mgrid[-0.5 : 0.5 : image.shape[-2] * 1j, -0.5 : 0.5 : image.shape[-1] * 1j]
         image = image + slope[0] * y + slope[1] * x
     return image.astype(np.float32)

@@ -219,6 +219,24 @@ class SupportSet:
                 next_step="Paint one stroke of each class on any slice.",
             )
 
+    def require_one_kind(self) -> None:
+        """Check that all images have the same number of channels.
+
+        Raises
+        ------
+        InputError
+            Names two that differ.
+        """
+        first = self.examples[0].volume
+        for volume in (example.volume for example in self.examples):
+            if volume.n_channels != first.n_channels:
+                raise InputError(
+                    "Strokes on images with different numbers of channels cannot be mixed: "
+                    f"{volume.name!r} has {volume.n_channels}, {first.name!r} has "
+                    f"{first.n_channels}.",
+                    next_step="Paint on images of one kind.",
+                )
+
     def _check(self, volume: Volume, labels: LazyArray, boxes: Sequence[Box]) -> None:
         if tuple(labels.shape) != volume.label_shape:
             raise InputError(

@@ -9,9 +9,11 @@ Nothing here knows how the weights were trained.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -29,23 +31,27 @@ if TYPE_CHECKING:
 
     from napari_regcon.engine.device import Device
     from napari_regcon.engine.weights import WeightsInfo
+    from napari_regcon.nn.class_net import ClassNet
+
+_Net = TypeVar("_Net", bound=nn.Module)
 
 _SIZES = ("embedding", "regions", "width", "levels")
 """What the card has to say so that the network can be built."""
 
 
-def save_network(net: RegConNet, path: Path, card: dict[str, Any]) -> None:
+def save_network(net: nn.Module, path: Path, card: dict[str, Any]) -> None:
     """Write the weights of a network with their card, whole or not at all.
 
     Parameters
     ----------
-    net : RegConNet
+    net : torch.nn.Module
         The network.
     path : pathlib.Path
         A name that ends in ``.safetensors``.
     card : dict
-        Sizes of the network (``embedding``, ``regions``, ``width``, ``levels``), licence, data,
-        recipe and whatever else a user should know; values that JSON can hold.
+        Sizes of the network (of a :class:`RegConNet`: ``embedding``, ``regions``, ``width``,
+        ``levels``), licence, data, recipe and whatever else a user should know; values that JSON
+        can hold.
     """
     from safetensors.torch import save
 
@@ -70,7 +76,7 @@ def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
     Returns
     -------
     net : RegConNet
-        Ready for prediction, with normalisation folded into the convolutions.
+        Normalisation is not folded, so that training can go on from it.
     info : WeightsInfo
         What the weights are.
 
@@ -102,16 +108,18 @@ def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise WeightsError(f"{info.path.name} does not fit the network it names.") from error
-    return fold(net.eval().requires_grad_(False)), info
+    return net.eval().requires_grad_(False), info
 
 
-def fold(net: RegConNet) -> RegConNet:
-    """Fold batch normalisation into the convolutions, in place."""
-    for block in (*net.down, *net.up, net.embed):
-        for index, layer in enumerate(block):
-            if isinstance(layer, torch.nn.BatchNorm2d):
-                block[index - 1] = fuse_conv_bn_eval(block[index - 1], layer)
-                block[index] = torch.nn.Identity()
+def fold(net: _Net) -> _Net:
+    """Fold batch normalisation into the convolutions of a network, in place, for prediction."""
+    net.eval().requires_grad_(False)
+    for block in [module for module in net.modules() if isinstance(module, nn.Sequential)]:
+        layers: list[Any] = list(block)
+        for index, layer in enumerate(layers):
+            if isinstance(layer, nn.BatchNorm2d):
+                block[index - 1] = fuse_conv_bn_eval(layers[index - 1], layer)
+                block[index] = nn.Identity()
     for parameter in net.parameters():
         if parameter.ndim == 4:  # a convolution
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -123,8 +131,8 @@ class EmbeddingExtractor(FeatureExtractor):
 
     Parameters
     ----------
-    net : RegConNet
-        Normalisation folded.
+    net : RegConNet or ClassNet
+        Copied, so that it can go on learning.
     weights_hash : str
         Tells these weights from others.
     device : Device
@@ -139,14 +147,14 @@ class EmbeddingExtractor(FeatureExtractor):
 
     def __init__(
         self,
-        net: RegConNet,
+        net: RegConNet | ClassNet,
         weights_hash: str,
         device: Device,
         *,
         zooms: Sequence[int] = (2,),
         spatial_ndim: int = 2,
     ) -> None:
-        self._net = net.to(device.torch_device)
+        self._net = fold(deepcopy(net)).to(device.torch_device)
         self._device = device
         self._hash = weights_hash
         self.zooms = tuple(zooms)
@@ -160,7 +168,7 @@ class EmbeddingExtractor(FeatureExtractor):
         """Weights, sizes and precision."""
         return f"regcon-2 {self._hash} {self.zooms} {self._device.supports_bf16}"
 
-    def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - one grey image of any channels
+    def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - the network's own, always
         """Return the length of the embedding, times the number of sizes."""
         return self._net.n_features * len(self.zooms)
 
@@ -168,34 +176,34 @@ class EmbeddingExtractor(FeatureExtractor):
         self, image: Tensor, origin: Sequence[int]
     ) -> Generator[None, None, Tensor]:
         """Compute the features of a tile, plane by plane and size by size."""
-        grey = image.mean(0)
-        planes = grey[None] if self.spatial_ndim == 2 else grey
+        seen = image if self._net.n_channels > 1 else image.mean(0, keepdim=True)
+        planes = (seen,) if self.spatial_ndim == 2 else seen.unbind(1)
         found = []
         for plane in planes:
             sizes = []
             for zoom in self.zooms:
-                sizes.append(self._at(plane[None, None], origin[-2:], zoom))
+                sizes.append(self._at(plane[None], origin[-2:], zoom))
                 yield
             found.append(torch.cat(sizes))
         return found[0] if self.spatial_ndim == 2 else torch.stack(found, 1)
 
     @torch.inference_mode()
-    def _at(self, grey: Tensor, origin: Sequence[int], zoom: int) -> Tensor:
-        """Return the embedding ``(E, *tile)`` of a plane made smaller by ``zoom``."""
+    def _at(self, image: Tensor, origin: Sequence[int], zoom: int) -> Tensor:
+        """Return what the network gives ``(F, *tile)`` for a plane made smaller by ``zoom``."""
         step, halo = zoom * self._net.stride, zoom * self._net.halo_px
         wanted = []
         for axis, start in enumerate(origin):
-            side = grey.shape[2 + axis] - 2 * self.halo_px[-1]
+            side = image.shape[2 + axis] - 2 * self.halo_px[-1]
             lead = start % step
             length = -(-(lead + side + 2 * halo) // step) * step
-            grey = _take(grey, 2 + axis, self.halo_px[-1] - halo - lead, length)
+            image = _take(image, 2 + axis, self.halo_px[-1] - halo - lead, length)
             wanted.append(slice(halo + lead, halo + lead + side))
         if zoom > 1:
-            grey = functional.avg_pool2d(grey, zoom)
-        grey = grey.contiguous(memory_format=torch.channels_last)
+            image = functional.avg_pool2d(image, zoom)
+        image = image.contiguous(memory_format=torch.channels_last)
         kind = self._device.torch_device.type
         with torch.autocast(kind, torch.bfloat16, enabled=self._device.supports_bf16):
-            found: Tensor = self._net(grey)
+            found: Tensor = self._net(image)
         if zoom > 1:
             found = functional.interpolate(
                 found, scale_factor=zoom, mode="bilinear", align_corners=False

@@ -8,13 +8,13 @@ tiles do not overlap, each is read with the halo its features need.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
 from napari_regcon.config import PixelHeadConfig
-from napari_regcon.engine.classifier import FittedClassifier, fit_classifier
+from napari_regcon.engine.classifier import fit_classifier
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.feature_source import FeatureSource, evenly
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     from napari_regcon.types import Box, Volume
 
 
+class Scorer(Protocol):
+    """What a predictor asks of a classifier."""
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        """Return class scores ``(n_classes, N)`` of features ``(n_features, N)``."""
+        ...
+
+
 class PixelPredictor(Predictor):
     """A fitted pixel head.
 
@@ -43,7 +51,7 @@ class PixelPredictor(Predictor):
     ----------
     classes : tuple of str
         Class names.
-    classifier : FittedClassifier
+    classifier : Scorer
         Scores from features.
     source : FeatureSource
         Where features come from.
@@ -54,7 +62,7 @@ class PixelPredictor(Predictor):
     def __init__(
         self,
         classes: tuple[str, ...],
-        classifier: FittedClassifier,
+        classifier: Scorer,
         source: FeatureSource,
         first: SupportExample,
     ) -> None:
@@ -154,6 +162,7 @@ class PixelHead(Segmenter):
             If fewer than two classes are painted, or images of different kinds are mixed.
         """
         support.require_classes()
+        support.require_one_kind()
         self._check(support)
         source = FeatureSource(self._extractor(support), self.store, self.device)
         rng = np.random.default_rng(self.config.seed)
@@ -192,14 +201,6 @@ class PixelHead(Segmenter):
     def _check(self, support: SupportSet) -> None:
         for example in support.examples:
             volume = example.volume
-            if volume.n_channels != support.examples[0].volume.n_channels:
-                raise InputError(
-                    "Strokes on images with different numbers of channels cannot be mixed: "
-                    f"{volume.name!r} has {volume.n_channels}, "
-                    f"{support.examples[0].volume.name!r} has "
-                    f"{support.examples[0].volume.n_channels}.",
-                    next_step="Paint on images of one kind.",
-                )
             if volume.spatial_ndim(self.config.dimensions) < self.config.dimensions:
                 raise InputError(
                     f"{volume.name!r} has no depth axis (axes {volume.axes}), but the method is "

@@ -5,20 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_regcon.config import InContextConfig, PixelHeadConfig
+from napari_regcon.config import FinetunedConfig, InContextConfig, PixelHeadConfig
 from napari_regcon.errors import InputError, WeightsError
 
 if TYPE_CHECKING:
     from napari_regcon.engine.feature_store import FeatureStore
     from napari_regcon.engine.segmenter import Segmenter
 
-METHODS: dict[str, type] = {"pixel-head": PixelHeadConfig, "in-context": InContextConfig}
+METHODS: dict[str, type] = {
+    "pixel-head": PixelHeadConfig,
+    "in-context": InContextConfig,
+    "fine-tuned": FinetunedConfig,
+}
 """Method names and the configuration class of each."""
 
 
 _TELLING = {
     "enc_blocks.0.cross.cross_conv.weight": ("in-context", {}),
     "assign.weight": ("pixel-head", {"features": "both"}),
+    "head.weight": ("fine-tuned", {}),
 }
 """Tensors that tell which method a file of weights is for, and how it uses them."""
 
@@ -51,7 +56,8 @@ def method_of_file(path: Path) -> tuple[str, dict[str, Any]]:
             return method, dict(parameters)
     raise WeightsError(
         f"The weights in {path.name} are of no network that this plugin has.",
-        expected="Expected weights of UniverSeg, or made by 'napari-regcon pretrain'.",
+        expected="Expected weights of UniverSeg, or made by 'napari-regcon pretrain' or "
+        "'napari-regcon finetune'.",
     )
 
 
@@ -108,6 +114,15 @@ def load_segmenter(
         from napari_regcon.engine.pixel_head import PixelHead
 
         return PixelHead(config, device=device, store=store, weights=weights)
+    if method == "fine-tuned":
+        if not weights:
+            raise InputError(
+                "A fine-tuned network is a file, and none was chosen.",
+                next_step="Make one with 'napari-regcon finetune', or import one.",
+            )
+        from napari_regcon.engine.finetuned import FineTuned
+
+        return FineTuned(config, weights=weights, device=device, store=store)
     from napari_regcon.engine.in_context import InContext
 
     return InContext(config, weights=weights or config.default_weights, device=device)

@@ -26,17 +26,28 @@ class RegConNet(nn.Module):
         Channels at full resolution; doubled at every level.
     levels : int
         Resolutions, each half of the one before.
+    channels : int
+        Channels of the images.
     """
 
     def __init__(
-        self, embedding: int = 32, regions: int = 8, width: int = 16, levels: int = 5
+        self,
+        embedding: int = 32,
+        regions: int = 8,
+        width: int = 16,
+        levels: int = 5,
+        channels: int = 1,
     ) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
         self.stride: int = 2 ** (levels - 1)
         self.n_features: int = embedding
+        self.n_channels: int = channels
+        self.width: int = width
+        self.levels: int = levels
         self.down = nn.ModuleList(
-            _block(widths[level - 1] if level else 1, widths[level]) for level in range(levels)
+            _block(widths[level - 1] if level else channels, widths[level])
+            for level in range(levels)
         )
         self.up = nn.ModuleList(
             _block(widths[level + 1] + widths[level], widths[level])

@@ -1,0 +1,164 @@
+"""``napari-regcon finetune``: train a small network on painted labels, and write it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from napari_regcon._cli.console import stderr, stdout
+from napari_regcon._cli.learn import LabelFiles, read_support, report
+from napari_regcon._cli.options import DeviceOption, described
+from napari_regcon.config import FinetuneConfig
+from napari_regcon.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_regcon.data.support import SupportSet
+    from napari_regcon.engine.finetune import FineTuning
+
+SCRATCH = "scratch"
+"""Stands for weights that are random to begin with."""
+_SAY_EVERY_S = 10.0
+
+
+def finetune(
+    image: Annotated[Path, typer.Argument(help="The image: TIFF, zarr, MRC, NPY or PNG.")],
+    *,
+    labels: Annotated[
+        list[Path],
+        typer.Option(
+            "--labels",
+            help="Labels painted on the image, same shape: 0 = not said, any other value = a "
+            "class. Repeat it with --support-image.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The network, a .safetensors file.")],
+    minutes: Annotated[float, described(FinetuneConfig, "minutes")] = 3.0,
+    steps: Annotated[int, described(FinetuneConfig, "steps")] = 0,
+    start: Annotated[
+        str,
+        typer.Option(
+            help="Pre-trained weights to begin with: a registered name or a file; 'scratch' for "
+            "none."
+        ),
+    ] = SCRATCH,
+    downscale: Annotated[int, described(FinetuneConfig, "downscale")] = 1,
+    seed: Annotated[int, described(FinetuneConfig, "seed")] = 0,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="Slices with any label are finished: what is not painted on them is background.",
+        ),
+    ] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Names of the painted values in increasing order, such as 'er,golgi'."),
+    ] = None,
+    support_image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Another image that --labels were painted on. Repeat both options in the same "
+            "order for several. One --labels more than these: the first is for IMAGE."
+        ),
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help="Axes of IMAGE, such as ZYX, where the file does not say or is wrong."),
+    ] = None,
+    device: DeviceOption = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+) -> None:
+    """Train a small network on painted labels; 'segment --method FILE' then uses it.
+
+    Ctrl-C writes nothing.
+    """
+    config = FinetuneConfig(minutes=minutes, steps=steps, downscale=downscale, seed=seed)
+    _check(out, overwrite)
+    files = LabelFiles(labels, support_image or [], axes, complete, classes)
+    _, support, _ = read_support(image, files)
+    with stderr.status("Loading the method"):
+        from napari_regcon.engine.embedding import load_network
+        from napari_regcon.engine.finetune import FineTuning
+
+        net, info = (None, None) if start == SCRATCH else load_network(start)
+    tuning = FineTuning(support, config, start=net, device=device)
+    report("Device", f"{tuning.device.label} ({tuning.device.reason.rstrip('.')})")
+    _train(tuning)
+    parent = {"parent": info.name, "parent_sha256": info.sha256} if info else {"parent": SCRATCH}
+    _write(tuning, support, out, parent)
+
+
+def _train(tuning: "FineTuning") -> None:
+    from napari_regcon.engine.finetune import finetune as train
+    from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
+
+    if not tuning.has_held_out:
+        stderr.print(
+            Text(
+                "No class has four strokes or more, so all are learnt from and none is left to "
+                "judge the network by.",
+                style="yellow",
+            )
+        )
+    said_s = 0.0
+    for event in train(tuning):
+        match event:
+            case FinetuneStep(elapsed_s=elapsed) if elapsed - said_s >= _SAY_EVERY_S:
+                said_s = elapsed
+                stderr.print(Text(f"step {event.step}, {elapsed:.0f} s: loss {event.loss:.3f}"))
+            case FinetuneCheck(is_best=True):
+                found = ", ".join(f"{name} {value:.3f}" for name, value in event.dice.items())
+                stderr.print(Text(f"step {event.step}: best so far, Dice {found}"))
+
+
+def _write(tuning: "FineTuning", support: "SupportSet", out: Path, parent: dict[str, Any]) -> None:
+    from napari_regcon import __version__
+    from napari_regcon.data.fingerprint import fingerprint
+    from napari_regcon.engine.finetuned import FinetunedCard, save_finetuned
+
+    volumes = {id(e.volume): e.volume for e in support.examples}.values()
+    counts = dict(zip(support.classes, support.painted_counts().tolist(), strict=True))
+    about = {
+        "licence": "not stated",
+        "parameters": asdict(tuning.config),
+        "steps": tuning.step,
+        "painted_px": counts,
+        "held_out_dice": tuning.best.dice if tuning.best else {},
+        "images": [
+            {
+                "name": volume.name,
+                "fingerprint": fingerprint(volume.data),
+                "scale": list(volume.scale),
+                "units": list(volume.units),
+            }
+            for volume in volumes
+        ],
+        "made_with": f"napari-regcon {__version__}",
+    } | parent
+    net = tuning.result()
+    card = FinetunedCard(
+        support.classes,
+        net.n_channels,
+        net.body.width,
+        net.body.levels,
+        tuning.config.downscale,
+        about,
+    )
+    save_finetuned(net, out, card)
+    if tuning.best is not None:
+        found = ", ".join(f"{name} {value:.3f}" for name, value in tuning.best.dice.items())
+        report("Held out", f"Dice {found} (strokes not learnt from)")
+    stdout.print(f"Wrote {out} after {tuning.step} steps, {tuning.elapsed_s:.0f} s.", markup=False)
+
+
+def _check(out: Path, overwrite: bool) -> None:
+    if out.suffix != ".safetensors":
+        raise InputError(f"{out} does not end in .safetensors.")
+    if not out.parent.is_dir():
+        raise InputError(f"The folder {out.parent} does not exist.")
+    if out.exists() and not overwrite:
+        raise InputError(
+            f"{out} exists already.", next_step="Add --overwrite to replace it, or choose another."
+        )

@@ -1,0 +1,105 @@
+"""Which strokes are learnt from, and which are kept back to judge what was learnt.
+
+Pixels of one stroke are alike, so a stroke is never on both sides. A stroke that was given its
+side keeps it while more are painted. Nothing here knows what is trained.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from napari_regcon.data.support import SupportExample, SupportSet
+
+HELD_SHARE = 0.2
+"""Share of the strokes of a class that is kept back."""
+FEWEST = 4
+"""Strokes of a class from which on one is kept back; with fewer, all are learnt from."""
+
+_EIGHT = np.ones((3, 3), int)
+
+
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """Connected pixels of one class on one plane, or all that is said in a complete part.
+
+    Parameters
+    ----------
+    example : int
+        Index of the example of the support set.
+    values : tuple of int
+        Classes that occur, 0-based.
+    mask : numpy.ndarray
+        ``(y, x)`` bool, in the box of the example.
+    key : int
+        The same for the same pixels of the same plane, whatever else is painted.
+    """
+
+    example: int
+    values: tuple[int, ...]
+    mask: np.ndarray
+    key: int
+
+
+class StrokeSplit:
+    """Sides of strokes, remembered."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, bool] = {}
+
+    def divide(self, support: SupportSet) -> tuple[list[Stroke], list[Stroke]]:
+        """Return the strokes to learn from, and those kept back.
+
+        Parameters
+        ----------
+        support : SupportSet
+            All that is painted now.
+
+        Returns
+        -------
+        learnt, held : list of Stroke
+            ``held`` has a fifth of the strokes of each class that has at least four.
+        """
+        strokes = list(_strokes(support))
+        for value in range(len(support.classes)):
+            of_class = [s for s in strokes if value in s.values]
+            wanted = 0
+            if len(of_class) >= FEWEST:
+                wanted = max(1, math.floor(HELD_SHARE * len(of_class)))
+            missing = wanted - sum(self._held.get(s.key, False) for s in of_class)
+            # By their key, which is as good as at random and does not depend on their order.
+            new = sorted((s for s in of_class if s.key not in self._held), key=lambda s: s.key)
+            for rank, stroke in enumerate(new):
+                self._held[stroke.key] = rank < missing
+        held = [s for s in strokes if self._held.get(s.key, False)]
+        return [s for s in strokes if not self._held.get(s.key, False)], held
+
+
+def _strokes(support: SupportSet) -> list[Stroke]:
+    found = []
+    for index, example in enumerate(support.examples):
+        if example.complete:
+            values = tuple(int(v) - 1 for v in np.unique(example.labels) if v)
+            found.append(_stroke(example, index, values, example.labels > 0))
+            continue
+        for value in np.unique(example.labels[example.labels > 0]):
+            parts, n_parts = ndimage.label(example.labels == value, structure=_EIGHT)
+            found += [
+                _stroke(example, index, (int(value) - 1,), parts == part)
+                for part in range(1, n_parts + 1)
+            ]
+    return found
+
+
+def _stroke(
+    example: SupportExample, index: int, values: tuple[int, ...], mask: np.ndarray
+) -> Stroke:
+    first = np.argwhere(mask)[0] + np.array(example.box.start[-2:])
+    place = (example.volume.name, example.box.start[:-2], tuple(first.tolist()), values)
+    return Stroke(index, values, mask, zlib.crc32(repr(place).encode()))

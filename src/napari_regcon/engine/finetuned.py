@@ -1,0 +1,209 @@
+"""Networks that were fine-tuned, as segmenters: their file, its card, and prediction.
+
+The card says which classes the network knows and on what it was trained. Every pixel is exact:
+tiles are read with the halo the network needs. Nothing here trains.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_regcon.config import FinetunedConfig
+from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.embedding import EmbeddingExtractor, save_network
+from napari_regcon.engine.feature_source import FeatureSource
+from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.pixel_head import PixelPredictor
+from napari_regcon.engine.segmenter import Segmenter
+from napari_regcon.engine.weights import load_state
+from napari_regcon.errors import InputError, WeightsError
+from napari_regcon.nn.class_net import ClassNet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_regcon.data.support import SupportSet
+    from napari_regcon.engine.segmenter import Predictor
+
+_EXPECTED = "Expected a network made by 'napari-regcon finetune' or by the dock."
+
+
+@dataclass(frozen=True)
+class FinetunedCard:
+    """What a file says about a fine-tuned network.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        What its outputs stand for.
+    n_channels : int
+        Channels of the images it looks at.
+    width, levels : int
+        Of the network.
+    downscale : int
+        The image is made smaller by this before the network looks at it.
+    about : dict of str to Any
+        Whatever else a user should know: parameters, parent, what it was trained on, figures.
+    """
+
+    classes: tuple[str, ...]
+    n_channels: int
+    width: int
+    levels: int
+    downscale: int
+    about: dict[str, Any]
+
+
+class FineTuned(Segmenter):
+    """A fine-tuned network.
+
+    It has learnt already: of the support set only classes and kind of image count, which have
+    to be its own.
+
+    Parameters
+    ----------
+    config : FinetunedConfig, optional
+        Parameters.
+    weights : str or pathlib.Path
+        A name in the weights registry, or a file.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    store : FeatureStore, optional
+        Keeps what was computed; an own one where not given.
+
+    Raises
+    ------
+    WeightsError
+        If the weights cannot be loaded, or are not those of a fine-tuned network.
+    DeviceError
+        If the device is not there.
+    """
+
+    def __init__(
+        self,
+        config: FinetunedConfig | None = None,
+        *,
+        weights: str | Path,
+        device: str = "auto",
+        store: FeatureStore | None = None,
+    ) -> None:
+        self.config = config or FinetunedConfig()
+        chosen = choose_device(device)
+        net, self.card, fingerprint = load_finetuned(weights)
+        self._source = FeatureSource(
+            EmbeddingExtractor(net, fingerprint, chosen, zooms=(self.card.downscale,)),
+            FeatureStore() if store is None else store,
+            chosen.torch_device,
+        )
+
+    def fit(self, support: SupportSet) -> Predictor:
+        """Return a predictor for the classes of the network.
+
+        Raises
+        ------
+        InputError
+            If the classes or the channels are not those the network knows.
+        """
+        if support.classes != self.card.classes:
+            raise InputError(
+                f"The classes are {', '.join(support.classes)}.",
+                expected=f"This network knows {', '.join(self.card.classes)}, in this order.",
+                next_step="Name the classes like this, or choose another method.",
+            )
+        volume = support.examples[0].volume
+        if volume.n_channels != self.card.n_channels:
+            raise InputError(
+                f"{volume.name!r} has {volume.n_channels} channel(s), but the network was trained "
+                f"on images with {self.card.n_channels}.",
+                next_step="Choose an image of the same kind.",
+            )
+        return PixelPredictor(self.card.classes, _Unchanged(), self._source, support.examples[0])
+
+
+class _Unchanged:
+    """Stands for a classifier where the features are the scores already."""
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        return features.float()
+
+
+def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
+    """Write a fine-tuned network with its card, whole or not at all.
+
+    Parameters
+    ----------
+    net : ClassNet
+        Normalisation not folded, so that training can go on from it.
+    path : pathlib.Path
+        A name that ends in ``.safetensors``.
+    card : FinetunedCard
+        What to say about it.
+    """
+    sizes = {
+        "classes": list(card.classes),
+        "n_channels": card.n_channels,
+        "width": card.width,
+        "levels": card.levels,
+        "downscale": card.downscale,
+    }
+    save_network(net, path, card.about | sizes)
+
+
+def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
+    """Load a fine-tuned network.
+
+    Parameters
+    ----------
+    weights : str or pathlib.Path
+        A name in the weights registry, or a file.
+
+    Returns
+    -------
+    net : ClassNet
+        Normalisation not folded.
+    card : FinetunedCard
+        What the file says about it.
+    sha256 : str
+        Tells these weights from others.
+
+    Raises
+    ------
+    WeightsError
+        If they cannot be read, or are of another network.
+    """
+    state, info = load_state(weights)
+    about = dict(info.card)
+    try:
+        classes = json.loads(about.pop("classes"))
+        n_channels, width, levels, downscale = (
+            int(about.pop(name)) for name in ("n_channels", "width", "levels", "downscale")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{info.path.name} does not say which classes it is for.", expected=_EXPECTED
+        ) from error
+    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if not named or not 2 <= len(classes) <= 255 or not _fit(n_channels, width, levels, downscale):
+        raise WeightsError(
+            f"{info.path.name} claims a network for {classes!r}, of {n_channels} channels, width "
+            f"{width} and {levels} levels.",
+            expected=_EXPECTED,
+        )
+    card = FinetunedCard(tuple(classes), n_channels, width, levels, downscale, about)
+    with torch.device("meta"):
+        net = ClassNet(card.n_channels, len(classes), card.width, card.levels)
+    try:
+        net.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{info.path.name} does not fit the network it names.", expected=_EXPECTED
+        ) from error
+    return net.requires_grad_(False), card, info.sha256
+
+
+def _fit(n_channels: int, width: int, levels: int, downscale: int) -> bool:
+    return 1 <= n_channels <= 64 and 4 <= width <= 64 and 2 <= levels <= 6 and 1 <= downscale <= 8

@@ -1,0 +1,57 @@
+"""A network that gives every pixel the logits of some named classes, for fine-tuning.
+
+The U-Net of :mod:`napari_regcon.nn.regcon`, pre-trained or not, with one 1x1 convolution per
+class instead of the embedding. Knows neither files nor losses.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from napari_regcon.nn.regcon import RegConNet
+
+
+class ClassNet(nn.Module):
+    """Class logits of an image.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of the images.
+    n_classes : int
+        Number of classes.
+    width, levels : int
+        Of the U-Net, see :class:`~napari_regcon.nn.regcon.RegConNet`.
+    """
+
+    def __init__(self, n_channels: int, n_classes: int, width: int = 16, levels: int = 4) -> None:
+        super().__init__()
+        self.body = RegConNet(width=width, levels=levels, channels=n_channels)
+        self.n_channels: int = n_channels
+        self.n_features: int = n_classes
+        # Parts of the pre-training that classes have no use for.
+        del self.body.embed, self.body.assign, self.body.project
+        self.head = nn.Conv2d(width, n_classes, 1)
+
+    @property
+    def stride(self) -> int:
+        """Sides of an image have to be multiples of this."""
+        return self.body.stride
+
+    @property
+    def halo_px(self) -> int:
+        """Pixels around a tile that its logits can depend on."""
+        return self.body.halo_px
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits ``(B, n_classes, H, W)`` of ``(B, n_channels, H, W)``, about [0, 1]."""
+        logits: Tensor = self.head(self.body.decode(image)).float()
+        return logits
+
+    def start_from(self, net: RegConNet) -> None:
+        """Take over the U-Net of a pre-trained network, which looked at grey images."""
+        state = {k: v for k, v in net.state_dict().items() if k.startswith(("down.", "up."))}
+        first = "down.0.0.weight"
+        # The same answer to a grey image, whose channels are alike.
+        state[first] = state[first].repeat(1, self.n_channels, 1, 1) / self.n_channels
+        self.body.load_state_dict(state)

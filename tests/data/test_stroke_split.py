@@ -1,0 +1,81 @@
+"""Strokes to learn from, and strokes to judge by."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_regcon.data.stroke_split import StrokeSplit
+from napari_regcon.data.support import SupportSet
+from napari_regcon.types import Volume
+
+CLASSES = ("background", "cell")
+
+
+def support_of(places, *, complete=False, shape=(3, 60, 60)):
+    """Paint a short stroke at each (class, z, y, x)."""
+    volume = Volume(np.zeros(shape, np.uint8), "ZYX", name="toy")
+    labels = np.zeros(shape, np.uint8)
+    for value, z, y, x in places:
+        labels[z, y, x : x + 3] = value
+    support = SupportSet(CLASSES)
+    support.add(volume, labels, complete=complete)
+    return support
+
+
+def grid_places(n_per_class):
+    return [
+        (value, z, 4 * (i // 3), 20 * value + 6 * (i % 3))
+        for value in (1, 2)
+        for z in range(1)
+        for i in range(n_per_class)
+    ]
+
+
+def keys(strokes):
+    return {stroke.key for stroke in strokes}
+
+
+@given(st.integers(1, 30))
+def test_a_fifth_of_each_class_is_kept_back_and_no_stroke_is_on_both_sides(n):
+    learnt, held = StrokeSplit().divide(support_of(grid_places(n)))
+    assert not keys(learnt) & keys(held)
+    assert len(learnt) + len(held) == 2 * n
+    wanted = 0 if n < 4 else max(1, n // 5)
+    assert [sum(s.values == (v,) for s in held) for v in (0, 1)] == [wanted, wanted]
+
+
+@given(st.lists(st.integers(0, 29), min_size=1, max_size=30, unique=True), st.integers(1, 29))
+def test_a_stroke_keeps_its_side_while_more_are_painted(order, cut):
+    places = grid_places(30)
+    chosen = [places[i] for i in order] + [places[30 + i] for i in order]
+    split = StrokeSplit()
+    learnt, held = split.divide(support_of(chosen[:cut]))
+    later_learnt, later_held = split.divide(support_of(chosen))
+    assert keys(learnt) <= keys(later_learnt)
+    assert keys(held) <= keys(later_held)
+
+
+def test_a_complete_part_is_on_one_side_as_a_whole():
+    places = [(2, z, 30, 30) for z in range(3)]
+    learnt, held = StrokeSplit().divide(support_of(places, complete=True))
+    assert len(learnt) == 3
+    assert not held
+    assert learnt[0].values == (0, 1)
+    assert learnt[0].mask.all()
+
+
+def test_sides_do_not_depend_on_what_else_is_painted():
+    few = support_of(grid_places(8))
+    assert keys(StrokeSplit().divide(few)[1]) == keys(StrokeSplit().divide(few)[1])
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_touching_corners_make_one_stroke(diagonal):
+    labels = np.zeros((20, 20), np.uint8)
+    labels[5, 5] = labels[6, 6 if diagonal else 8] = 1
+    labels[15, 15] = 2
+    support = SupportSet(CLASSES)
+    support.add(Volume(np.zeros((20, 20), np.uint8), "YX"), labels)
+    learnt, _ = StrokeSplit().divide(support)
+    assert len(learnt) == (2 if diagonal else 3)
