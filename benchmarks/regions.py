@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
-from skimage.segmentation import felzenszwalb, slic
+from skimage.segmentation import felzenszwalb, find_boundaries, slic
 
 from benchmarks.datasets import Dataset, Unit, load_dataset
 from benchmarks.environment import environment
@@ -93,7 +94,7 @@ def bisected(cut: Callable[[float], np.ndarray], low: float, high: float, n: int
 def slic_pieces(image: np.ndarray, n: int) -> np.ndarray:
     """Cut ``(Y, X)`` float into about n pieces by SLIC."""
     options = {"compactness": 0.1, "channel_axis": None, "start_label": 0}
-    return bisected(lambda x: slic(image, round(x), **options), n / 4, 4 * n, n)
+    return bisected(lambda x: slic(image, max(1, round(x)), **options), n / 4, 4 * n, n)
 
 
 def felzenszwalb_pieces(image: np.ndarray, n: int) -> np.ndarray:
@@ -103,6 +104,9 @@ def felzenszwalb_pieces(image: np.ndarray, n: int) -> np.ndarray:
         return felzenszwalb(image, scale=1 / x, sigma=0.8, min_size=20)
 
     return bisected(cut, 1e-5, 10.0, n)
+
+
+RIVALS = {"SLIC": slic_pieces, "Felzenszwalb": felzenszwalb_pieces}
 
 
 def measure(dataset: Dataset, unit: Unit, finders: dict[str, RegionFinder]) -> Iterator[Row]:
@@ -131,12 +135,41 @@ def measure(dataset: Dataset, unit: Unit, finders: dict[str, RegionFinder]) -> I
         for per_region in PIXELS_PER_REGION:
             labels = tree.cut_to(image.size // per_region).labels - 1
             yield row(name, per_region, labels, seconds)
-    for name, rival in (("SLIC", slic_pieces), ("Felzenszwalb", felzenszwalb_pieces)):
+    for name, rival in RIVALS.items():
         for per_region in PIXELS_PER_REGION:
             begin = time.perf_counter()
             labels = rival(image, image.size // per_region)
             seconds = (time.perf_counter() - begin) / (BISECTIONS + 1)
             yield row(name, per_region, labels, seconds)
+
+
+def picture(dataset: Dataset, unit: Unit, finder: RegionFinder, side: int = 256) -> Image.Image:
+    """Draw the middle of a plane, cut by every method (rows) at every number (columns)."""
+    item = dataset.images[unit.image]
+    view = ImageView(item.volume, item.normalization, unit.prefix, 2)
+    image = view.read(view.box).mean(axis=0)
+    tree = run(finder.tree_in_steps(view, view.box))
+    middle = tuple(slice(max(0, (n - side) // 2), (n + side) // 2) for n in image.shape)
+    zoom, gap = 2, 26
+    cell = zoom * side + gap
+    sheet = Image.new("RGB", (3 * cell, 3 * cell), "white")
+    draw = ImageDraw.Draw(sheet)
+    rows = {"regions": lambda _, n: tree.cut_to(n).labels, **RIVALS}
+    for row, (name, cut) in enumerate(rows.items()):
+        for column, per_region in enumerate(PIXELS_PER_REGION):
+            labels = cut(image, image.size // per_region)[middle]
+            large = np.repeat(np.repeat(labels, zoom, axis=0), zoom, axis=1)
+            grey = Image.fromarray((255 * image[middle].clip(0, 1)).astype(np.uint8))
+            pixels = np.array(
+                grey.resize(large.shape[::-1], Image.Resampling.BICUBIC).convert("RGB")
+            )
+            pixels[find_boundaries(large, mode="inner")] = (255, 196, 0)
+            sheet.paste(Image.fromarray(pixels), (column * cell, row * cell + gap - 4))
+            text = f"{name}, {per_region} px each"
+            draw.text(
+                (column * cell + 4, row * cell + 2), text, "black", ImageFont.load_default(15)
+            )
+    return sheet
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -150,10 +183,7 @@ def table(rows: Sequence[Row]) -> str:
     )
     for key in keys:
         group = [r for r in rows if (r.dataset, r.pixels_per_region, r.method) == key]
-        mean = {
-            name: np.nanmean([asdict(r)[name] for r in group])
-            for name in asdict(group[0]).keys() & _MEANT
-        }
+        mean = {name: np.nanmean([getattr(r, name) for r in group]) for name in _MEANT}
         seconds = statistics.median(r.seconds for r in group)
         lines.append(
             f"| {key[0]} | {key[1]} | {key[2]} | {mean['regions']:.0f} | {mean['recall']:.3f} | "
@@ -162,7 +192,7 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-_MEANT = {"regions", "recall", "error", "border"}
+_MEANT = ("regions", "recall", "error", "border")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -175,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--crop", type=int, help="cut planes to a central square of this side")
     add("--weights", help="also measure regions with these pre-trained features")
     add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    add("--pictures", type=Path, help="folder for a picture of each data set")
     add("--out", type=Path, default=Path("benchmarks/results/regions.json"))
     options = parser.parse_args(arguments)
     finders = {"regions": RegionFinder(RegionsConfig())}
@@ -190,6 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for place in places:
             rows += measure(dataset, units[place], finders)
             print(f"{name}: plane {place} of {len(units)}", flush=True)
+        if options.pictures:
+            drawn = picture(dataset, units[places[0]], finders["regions"])
+            drawn.save(options.pictures / f"regions-{name}.jpg", quality=85)
     print(table(rows))
     result = {"environment": environment(), "records": [asdict(row) for row in rows]}
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_regcon.data.region_graph import RegionGraph, merge_order
+from napari_regcon.data.region_growth import grow_tree
 from napari_regcon.data.region_links import RegionLinks
-from napari_regcon.data.region_tree import COARSEST_PX, grow_tree
+from napari_regcon.data.region_tree import COARSEST_PX
 from napari_regcon.data.superpixels import edge_strength
 
 

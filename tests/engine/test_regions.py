@@ -10,7 +10,7 @@ from scipy import ndimage
 
 import napari_regcon as rc
 from napari_regcon.config import RegionsConfig
-from napari_regcon.engine import regions as regions_module
+from napari_regcon.data import region_tree
 from napari_regcon.engine.embedding import save_network
 from napari_regcon.errors import InputError, WeightsError
 from napari_regcon.nn.regcon import RegConNet
@@ -92,7 +92,7 @@ def test_a_network_is_heard(weights):
 
 def test_large_planes_are_done_in_parts(monkeypatch):
     image = stack((2, 70, 50))
-    monkeypatch.setattr(regions_module, "LARGEST_PX", 40)
+    monkeypatch.setattr(region_tree, "LARGEST_PX", 40)
     events = list(rc.partition_volume(Volume(image, "ZYX"), np.zeros(image.shape, np.uint32)))
     boxes = [event.box for event in events if isinstance(event, BlockDone)]
     assert sorted(box.start for box in boxes) == [

@@ -27,6 +27,9 @@ from napari_regcon._qt.locking import Locking
 from napari_regcon._qt.marking import Marking
 from napari_regcon._qt.paint_guard import PaintGuard
 from napari_regcon._qt.paint_watch import PaintWatch
+from napari_regcon._qt.region_brush import RegionBrush
+from napari_regcon._qt.regions import Regions
+from napari_regcon._qt.regions_layer import RegionsLayer
 from napari_regcon._qt.results import Results
 from napari_regcon._qt.saving import Saving
 from napari_regcon._qt.session_files import SessionFiles
@@ -109,6 +112,11 @@ class DockCore(QObject):
             changed.connect(self.guard.check)
         for made in (self.results.layer_made, self.finals.layer_made):
             made.connect(self.guard.check)
+        self.regions = Regions(self.workspace, self.link, lambda: self.snapshot.model, self)
+        self.regions_layer = RegionsLayer(
+            self.workspace, self.regions, self.classes, self.results, self
+        )
+        self.region_brush = RegionBrush(self.workspace, self.labelling, self.regions, self)
         for changed in (self.labelling.painted, self.marking.marked, self.finals.locked):
             changed.connect(self.autosave.note)
         for happened in (self.classes.changed, self.locking.changed, self.correction.changed):
@@ -117,6 +125,9 @@ class DockCore(QObject):
         self.labelling.begun.connect(self.link.wake)
         self.labelling.painted.connect(self.live.request)
         self.labelling.painted.connect(self.guide.clear_mark)
+        self.labelling.painted.connect(self.regions_layer.update_soon)
+        self.live.shown.connect(self.regions_layer.update_soon)
+        self.classes.changed.connect(self.regions_layer.update_soon)
         self.marking.marked.connect(self.live.request)
         self.classes.changed.connect(self.live.request)
         self.workspace.current_changed.connect(self.live.request)
@@ -197,6 +208,9 @@ class DockCore(QObject):
         for work in self.watch.finish():
             self.autosave.note(work)
         self.autosave.close()
+        self.region_brush.put_down()
+        self.regions_layer.close()
+        self.regions.close()
         self.watch.close()
         self.guard.close()
         self.finals.close()

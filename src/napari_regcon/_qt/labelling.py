@@ -46,6 +46,8 @@ class Labelling(QObject):
 
     Attributes
     ----------
+    held_mode : str
+        Mode of the layer that a tool of ours paints in; empty while none does.
     painted : Signal
         ImageWork: something was painted or erased.
     layer_changed : Signal
@@ -73,6 +75,7 @@ class Labelling(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self.held_mode = ""
         self._workspace = workspace
         self._classes = classes
         self._scratch = scratch
@@ -170,7 +173,7 @@ class Labelling(QObject):
         self.begun.emit()
         layer.selected_label = value
         self._workspace.viewer.layers.selection.active = layer
-        if layer.mode not in ("paint", "fill", "polygon"):
+        if layer.mode not in ("paint", "fill", "polygon", self.held_mode):
             layer.mode = "paint"
 
     def pick_nth_class(self, index: int) -> None:

@@ -6,7 +6,7 @@ Along a channel axis it has one pixel, as wide as all channels, so that it shows
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from napari.layers import Image, Labels, Points
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_regcon.session.painted import Prefix
     from napari_regcon.types import Box
 
+Origin: TypeAlias = tuple[int, ...]
 METADATA_KEY = "napari_regcon"
 IN_MEMORY_BYTES = 4 * 1024**3
 """Label volumes above this live in a file."""
@@ -125,6 +126,45 @@ def make_map(image: Image, geometry: Geometry, data: np.ndarray) -> Image:
     )
 
 
+def make_picture(image: Image, geometry: Geometry, picture: np.ndarray, origin: Origin) -> Image:
+    """Make an image layer that shows colours over a part of an image, on all its planes.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    geometry : Geometry
+        Its axes.
+    picture : numpy.ndarray
+        uint8 ``(y, x, 4)``, with opacity.
+    origin : tuple of int
+        Y and X of its first pixel.
+    """
+    metadata = {METADATA_KEY: {"role": "regions", "image": str(image.unique_id)}}
+    data, name = spread(geometry, picture), f"regions: {image.name}"
+    layer = Image(data, rgb=True, name=name, metadata=metadata, **placement(image, geometry))
+    layer.translate = translation(image, geometry, origin)
+    return layer
+
+
+def translation(image: Image, geometry: Geometry, origin: Origin) -> np.ndarray:
+    """Return the translation of a layer whose first pixel lies at a Y, X of an image."""
+    translate = np.array(placement(image, geometry)["translate"])
+    for slider, start in zip(geometry.plane_sliders, origin, strict=True):
+        translate[slider] += image.scale[slider] * start
+    return translate
+
+
+def spread(geometry: Geometry, picture: np.ndarray) -> np.ndarray:
+    """Return ``(y, x, 4)`` colours as data of a layer that holds them once for all planes."""
+    y, x = geometry.plane_sliders
+    upright = picture if y < x else picture.swapaxes(0, 1)
+    sides = dict(zip((y, x), picture.shape, strict=False))
+    thin = [sides.get(axis, 1) for axis in range(len(geometry.layer_shape))]
+    full = [sides.get(axis, n) for axis, n in enumerate(geometry.layer_shape)]
+    return np.broadcast_to(upright.reshape(*thin, 4), (*full, 4))
+
+
 def make_ring(image: Image, index: tuple[int, ...], size_px: float) -> Points:
     """Make a layer with a ring around a pixel of an image."""
     return Points(
@@ -179,11 +219,19 @@ def paint_free(layer: Labels, geometry: Geometry, prefix: Prefix, values: np.nda
     """
     plane = np.asarray(geometry.label_array(layer.data)[prefix])
     rows, columns = np.nonzero((plane == 0) & (values != 0))
+    index = pixel_index(geometry, prefix, rows, columns)
+    layer.data_setitem(index, values[rows, columns])
+
+
+def pixel_index(
+    geometry: Geometry, prefix: Prefix, rows: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Return the index into a label layer of some pixels of a plane, ``(n,)`` for each axis."""
     index = np.zeros((len(geometry.letters), len(rows)), dtype=np.intp)
     index[list(geometry.order[:-2])] = np.reshape(prefix, (-1, 1))
     index[geometry.plane_sliders[0]] = rows
     index[geometry.plane_sliders[1]] = columns
-    layer.data_setitem(tuple(index), values[rows, columns])
+    return tuple(index)
 
 
 def refresh_box(layer: Labels, geometry: Geometry, box: Box) -> None:

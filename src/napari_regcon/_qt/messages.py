@@ -22,6 +22,7 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
         (core.live, "preview"),
         (core.volume, "volume"),
         (core.sessions, "session"),
+        (core.regions, "regions"),
     ):
         fails.failed.connect(partial(status.fail, activity))
     core.workspace.failed.connect(panels.image.show_trouble)
@@ -29,6 +30,8 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
     for refuses in (core.classes, core.labelling, core.marking):
         refuses.refused.connect(panels.labels.show_trouble)
     core.live.busy.connect(partial(_show_preview, status))
+    core.regions.busy.connect(partial(_show_regions, status))
+    core.region_brush.noted.connect(panels.regions.say)
     core.volume.noted.connect(panels.segment.say)
     core.correction.noted.connect(panels.correct.say)
     core.correction.failed.connect(panels.correct.say)
@@ -46,3 +49,10 @@ def _show_preview(status: Status, busy: bool) -> None:
         status.begin_soon("preview", "Updating the preview …")
     else:
         status.end("preview")
+
+
+def _show_regions(status: Status, busy: bool) -> None:
+    if busy:
+        status.begin_soon("regions", "Finding regions …")
+    else:
+        status.end("regions")

@@ -10,6 +10,7 @@ from napari_regcon._qt.export_panel import ExportPanel
 from napari_regcon._qt.image_panel import ImagePanel
 from napari_regcon._qt.labels_panel import LabelsPanel
 from napari_regcon._qt.model_panel import ModelPanel
+from napari_regcon._qt.regions_panel import RegionsPanel
 from napari_regcon._qt.segment_panel import SegmentPanel
 from napari_regcon._qt.session_panel import SessionPanel
 
@@ -27,6 +28,7 @@ class Panels:
     image: ImagePanel
     model: ModelPanel
     labels: LabelsPanel
+    regions: RegionsPanel
     segment: SegmentPanel
     correct: CorrectPanel
     export: ExportPanel
@@ -47,6 +49,7 @@ class Panels:
             ImagePanel(layers, parent),
             ModelPanel(parent),
             LabelsPanel(parent),
+            RegionsPanel(parent),
             SegmentPanel(parent),
             CorrectPanel(parent),
             ExportPanel(parent),
@@ -55,5 +58,5 @@ class Panels:
 
     def in_order(self) -> tuple[Section, ...]:
         """Return the sections from top to bottom."""
-        before = (self.image, self.model, self.labels, self.segment)
+        before = (self.image, self.model, self.labels, self.regions, self.segment)
         return (*before, self.correct, self.export, self.session)

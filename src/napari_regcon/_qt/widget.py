@@ -66,6 +66,7 @@ class RegconWidget(QWidget):
         carry_messages(self.core, self.panels, self.status)
         self._connect_panels()
         self._connect_labels()
+        self._connect_regions()
         self._connect_correct()
         self._connect_sessions()
         self._bind_keys()
@@ -109,6 +110,16 @@ class RegconWidget(QWidget):
         labels.slice_complete.connect(core.marking.mark_slice)
         labels.box_complete.connect(self._mark_boxes)
         labels.unmark_wanted.connect(core.marking.unmark)
+
+    def _connect_regions(self) -> None:
+        core, regions = self.core, self.panels.regions
+        regions.shown_toggled.connect(core.regions.set_enabled)
+        regions.granularity_changed.connect(core.regions.set_granularity)
+        regions.filled_toggled.connect(core.regions_layer.set_filled)
+        regions.color_by_changed.connect(core.regions_layer.set_color_by)
+        regions.brush_toggled.connect(core.region_brush.set_on)
+        regions.similarity_changed.connect(core.region_brush.set_least_similarity)
+        core.region_brush.toggled.connect(regions.show_brush)
 
     def _connect_correct(self) -> None:
         core, correct = self.core, self.panels.correct

@@ -49,7 +49,7 @@ class ImageWork:
         What makes the source, while it does.
     told : OpenImage or None
         What the engine was told of it.
-    labels, prediction, final, uncertainty : napari.layers.Labels or Image or None
+    labels, prediction, final, uncertainty, regions : napari.layers.Labels or Image or None
         The layers that belong to it, as far as they are there.
     """
 
@@ -62,6 +62,7 @@ class ImageWork:
     prediction: Labels | None = None
     final: Labels | None = None
     uncertainty: Image | None = None
+    regions: Image | None = None
 
     @property
     def image_id(self) -> str:
@@ -70,7 +71,7 @@ class ImageWork:
 
     def forget_layer(self, layer: Layer) -> str:
         """Drop a layer that left the viewer; return which one it was, or an empty string."""
-        for role in ("labels", "prediction", "final", "uncertainty"):
+        for role in ("labels", "prediction", "final", "uncertainty", "regions"):
             if getattr(self, role) is layer:
                 setattr(self, role, None)
                 return role

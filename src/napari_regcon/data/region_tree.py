@@ -7,13 +7,21 @@ edges and features were computed.
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_regcon.data.region_graph import merge_order, region_graph
-from napari_regcon.data.superpixels import superpixels
+from napari_regcon.types import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGEST_PX = 2048
+"""Longest side of a part of a plane that is cut in one go."""
 
 COARSEST_PX = 256
 """Side of a square as large as a region is on average at granularity 0."""
@@ -106,38 +114,21 @@ class RegionTree:
     def cut_to(self, n_regions: int) -> Partition:
         """Return the partition into so many regions, or the finest where there are fewer."""
         n_leaves = len(self.sizes)
-        regions = _numbered(_roots(n_leaves, self.merges[: max(0, n_leaves - n_regions)]))
-        sizes, features = _pooled(regions, self.sizes, self.features)
+        regions = numbered(roots(n_leaves, self.merges[: max(0, n_leaves - n_regions)]))
+        sizes, features = pooled(regions, self.sizes, self.features)
         return Partition((regions + 1)[self.leaves], sizes, features)
 
 
-def grow_tree(features: np.ndarray, edges: np.ndarray, smallest_px: int) -> RegionTree:
-    """Find the finest regions of a plane and the order in which they join.
-
-    Parameters
-    ----------
-    features : numpy.ndarray
-        ``(F, Y, X)``; regions whose means are near each other join early.
-    edges : numpy.ndarray
-        float32 ``(Y, X)`` edge strength, in the units of the features.
-    smallest_px : int
-        Pixels of the smallest region, but for planes that are smaller.
-    """
-    pieces = superpixels(edges)
-    graph = region_graph(pieces, features, edges)
-    merges, n_small = merge_order(graph, smallest_px)
-    n_pieces = len(graph.sizes)
-    roots = _roots(n_pieces, merges[:n_small])
-    leaf = _numbered(roots)
-    sizes, means = _pooled(leaf, graph.sizes, graph.features)
-    # What stands once the small ones are gone is a leaf; every later node moves down by as much
-    # as there are fewer leaves than pieces, and fewer steps.
-    renumbered = np.arange(n_pieces + len(merges), dtype=np.int32) - 2 * n_small
-    renumbered[roots] = leaf
-    return RegionTree(leaf[pieces], renumbered[merges[n_small:]], sizes, means)
+def plane_parts(shape: tuple[int, ...]) -> Iterator[Box]:
+    """Iterate over equal parts of a plane, of at most ``LARGEST_PX`` a side."""
+    cuts = [
+        np.linspace(0, n, math.ceil(n / LARGEST_PX) + 1).astype(int).tolist() for n in shape[-2:]
+    ]
+    for rows, columns in itertools.product(*(itertools.pairwise(c) for c in cuts)):
+        yield Box((rows[0], columns[0]), (rows[1], columns[1]))
 
 
-def _pooled(
+def pooled(
     home: np.ndarray, sizes: np.ndarray, features: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sizes and mean features of regions made of smaller ones."""
@@ -147,7 +138,7 @@ def _pooled(
     return totals.astype(np.int64), means.astype(np.float32)
 
 
-def _roots(n: int, merges: np.ndarray) -> np.ndarray:
+def roots(n: int, merges: np.ndarray) -> np.ndarray:
     """Return the node that each of n leaves is part of after some merges."""
     parent = list(range(n + len(merges)))
     for step, (i, j) in enumerate(merges.tolist()):
@@ -157,7 +148,7 @@ def _roots(n: int, merges: np.ndarray) -> np.ndarray:
     return np.array(parent[:n])
 
 
-def _numbered(roots: np.ndarray) -> np.ndarray:
+def numbered(roots: np.ndarray) -> np.ndarray:
     """Return int32 numbers 0, 1, 2... in place of roots, in the order of the leaves."""
     _, first, which = np.unique(roots, return_index=True, return_inverse=True)
     place = np.empty(len(first), dtype=np.int32)

@@ -8,7 +8,6 @@ Memory does not grow with the volume. Without weights torch is not imported.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,9 @@ from napari_regcon.config import RegionsConfig
 from napari_regcon.data.export import Output, require_space
 from napari_regcon.data.export_files import ResultSpec
 from napari_regcon.data.normalize import estimate_normalization
+from napari_regcon.data.region_growth import grow_tree
 from napari_regcon.data.region_links import RegionLinks
-from napari_regcon.data.region_tree import grow_tree
+from napari_regcon.data.region_tree import plane_parts
 from napari_regcon.data.superpixels import edge_strength
 from napari_regcon.data.views import ImageView
 from napari_regcon.engine.targets import Target, refuse_inputs
@@ -28,13 +28,10 @@ from napari_regcon.errors import InputError
 from napari_regcon.types import BlockDone, Box, Event, Finished, Progress, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from napari_regcon.data.region_tree import RegionTree
     from napari_regcon.engine.region_features import NetworkFeatures
-
-LARGEST_PX = 2048
-"""Longest side of a part of a plane that is done in one go."""
 
 
 def partition(
@@ -193,15 +190,6 @@ class RegionFinder:
         yield
         inside = (slice(margin, margin + box.shape[0]), slice(margin, margin + box.shape[1]))
         return grow_tree(features[:, *inside], edges[inside], self.config.smallest_px)
-
-
-def plane_parts(shape: tuple[int, ...]) -> Iterator[Box]:
-    """Iterate over equal parts of a plane, of at most ``LARGEST_PX`` a side."""
-    cuts = [
-        np.linspace(0, n, math.ceil(n / LARGEST_PX) + 1).astype(int).tolist() for n in shape[-2:]
-    ]
-    for rows, columns in itertools.product(*(itertools.pairwise(c) for c in cuts)):
-        yield Box((rows[0], columns[0]), (rows[1], columns[1]))
 
 
 def _run(volume: Volume, output: Output, finder: RegionFinder) -> Generator[Event, None, None]:
