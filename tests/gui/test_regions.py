@@ -15,8 +15,14 @@ from napari_regcon.data.views import ImageView
 from napari_regcon.engine.regions import RegionFinder
 from napari_regcon.engine.segmenter import run
 from napari_regcon.types import Box, Volume
-from napari_regcon.worker.protocol import Configure, EngineDied, JobDone, JobFailed
-from napari_regcon.worker.region_messages import FindRegions, RegionsFound
+from napari_regcon.worker.protocol import (
+    Configure,
+    EngineDied,
+    FindRegions,
+    JobDone,
+    JobFailed,
+    RegionsFound,
+)
 from napari_regcon.worker.shared import SharedBuffer
 
 from .conftest import stroke

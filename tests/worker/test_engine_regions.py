@@ -17,11 +17,12 @@ from napari_regcon.worker.protocol import (
     Cancel,
     CloseImage,
     Configure,
+    FindRegions,
     JobDone,
     JobFailed,
     OpenImage,
+    RegionsFound,
 )
-from napari_regcon.worker.region_messages import FindRegions, RegionsFound
 from napari_regcon.worker.shared import SharedBuffer
 
 SHAPE = (3, 40, 56)

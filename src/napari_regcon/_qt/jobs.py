@@ -18,6 +18,7 @@ from napari_regcon.worker.protocol import (
     CloseImage,
     Configure,
     EngineDied,
+    FindRegions,
     OpenImage,
     Paint,
     Preview,
@@ -25,7 +26,6 @@ from napari_regcon.worker.protocol import (
     SetClasses,
     UseCache,
 )
-from napari_regcon.worker.region_messages import FindRegions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -117,7 +117,7 @@ class RegionBrush(QObject):
 
     def _drag(self, layer: Labels, event: Any) -> Iterator[None]:
         """Paint what is clicked, or dragged over, as one step."""
-        if event.button != 1:
+        if event.button != 1 or not layer.editable:
             return
         with layer.block_history():
             painted = 0

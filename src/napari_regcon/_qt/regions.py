@@ -14,8 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_regcon.config import PixelHeadConfig, RegionsConfig
 from napari_regcon.data.region_tree import Partition, RegionTree, plane_parts
-from napari_regcon.worker.protocol import EngineDied, JobDone, JobFailed
-from napari_regcon.worker.region_messages import FindRegions, RegionsFound
+from napari_regcon.worker.protocol import EngineDied, FindRegions, JobDone, JobFailed, RegionsFound
 from napari_regcon.worker.shared import SharedBuffer
 
 if TYPE_CHECKING:
@@ -178,7 +177,9 @@ class Regions(QObject):
     def _visible(self) -> Place | None:
         """Return the part of the visible plane that holds the middle of the view."""
         work = self._workspace.current
-        if not self.enabled or work is None or not self._workspace.shows_planes(work):
+        if not self.enabled or work is None or self._workspace.outside(work):
+            return None
+        if not self._workspace.shows_planes(work):
             return None
         view = self._workspace.visible_box(work)
         middle = [(a + b) // 2 for a, b in zip(view.start, view.stop, strict=True)]

@@ -50,7 +50,7 @@ class NetworkFeatures:
         self._extractor = EmbeddingExtractor(net, info.sha256, chosen, zooms=(1,))
 
     def compute_in_steps(self, view: ImageView, box: Box) -> Generator[None, None, np.ndarray]:
-        """Compute a part of a plane, yielding after every tile.
+        """Compute a part of a plane, yielding wherever it can be stopped.
 
         Parameters
         ----------
@@ -70,6 +70,6 @@ class NetworkFeatures:
         for part in parts.tiles():
             tile = part.shift(box.start)
             image = torch.from_numpy(view.read(tile, self._extractor.halo_px)).to(self._device)
-            found[:, *part.slices] = self._extractor.compute(image, tile.start).cpu().numpy()
-            yield
+            values = yield from self._extractor.compute_in_steps(image, tile.start)
+            found[:, *part.slices] = values.cpu().numpy()
         return found

@@ -25,6 +25,7 @@ from napari_regcon.worker.protocol import (
     Configure,
     EngineEvent,
     EngineReady,
+    FindRegions,
     JobDone,
     JobFailed,
     OpenImage,
@@ -35,7 +36,6 @@ from napari_regcon.worker.protocol import (
     SetClasses,
     UseCache,
 )
-from napari_regcon.worker.region_messages import FindRegions
 from napari_regcon.worker.regions import RegionJobs
 from napari_regcon.worker.shared import sweep
 

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from napari_regcon.worker.protocol import (
     EngineEvent,
+    FindRegions,
     JobDone,
     JobFailed,
     Preview,
     PreviewDone,
+    RegionsFound,
     Request,
     SegmentVolume,
 )
-from napari_regcon.worker.region_messages import FindRegions, RegionsFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,14 +9,14 @@ import numpy as np
 from napari_regcon.data.views import ImageView
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box
-from napari_regcon.worker.region_messages import RegionsFound
+from napari_regcon.worker.protocol import RegionsFound
 from napari_regcon.worker.shared import SharedBuffer
 
 if TYPE_CHECKING:
     from napari_regcon.engine.regions import RegionFinder
     from napari_regcon.worker.images import OpenedImage
     from napari_regcon.worker.jobs import Emit, Steps
-    from napari_regcon.worker.region_messages import FindRegions
+    from napari_regcon.worker.protocol import FindRegions
 
 
 class RegionJobs:

@@ -25,6 +25,7 @@ from napari_regcon.worker.protocol.events import (
     JobNote,
     JobProgress,
     PreviewDone,
+    RegionsFound,
     VolumeBlockDone,
 )
 from napari_regcon.worker.protocol.requests import (
@@ -32,6 +33,7 @@ from napari_regcon.worker.protocol.requests import (
     ClearCache,
     CloseImage,
     Configure,
+    FindRegions,
     OpenImage,
     Paint,
     PaintedPlane,
@@ -42,7 +44,6 @@ from napari_regcon.worker.protocol.requests import (
     Shutdown,
     UseCache,
 )
-from napari_regcon.worker.region_messages import FindRegions, RegionsFound
 
 PROTOCOL_VERSION = 3
 

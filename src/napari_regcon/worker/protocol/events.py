@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from napari_regcon.worker.region_messages import RegionsFound
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from napari_regcon.types import Box, Note, Progress
 
 
@@ -54,6 +54,24 @@ class VolumeBlockDone:
     generation: int
     image_id: str
     box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class RegionsFound:
+    """The finest regions are in the request's ``leaves`` array; here is the rest of their tree.
+
+    Parameters
+    ----------
+    generation : int
+        Of the request.
+    merges, sizes, features : numpy.ndarray
+        As in :class:`napari_regcon.data.region_tree.RegionTree`.
+    """
+
+    generation: int
+    merges: np.ndarray
+    sizes: np.ndarray
+    features: np.ndarray
 
 
 @dataclass(frozen=True)

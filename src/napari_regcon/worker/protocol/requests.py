@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_regcon.worker.region_messages import FindRegions
-
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_regcon.config import RegionsConfig
     from napari_regcon.types import Box
     from napari_regcon.worker.protocol.arrays import ArraySource, PackedArray, SharedArray
 
@@ -169,6 +168,40 @@ class SegmentVolume:
     first: tuple[int, ...] = ()
     done: tuple[Box, ...] = ()
     overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class FindRegions:
+    """Find the regions of a part of one plane, at all granularities.
+
+    Parameters
+    ----------
+    generation : int
+        Repeated in the answer.
+    image_id : str
+        Which image.
+    prefix : tuple of int
+        Which plane.
+    box : Box
+        Y, X box on it.
+    leaves : SharedArray
+        int32 array of ``box.shape`` that receives the finest regions.
+    config : RegionsConfig
+        How they are found.
+    weights : str or None
+        Pre-trained features to cut along.
+    device : str
+        Where these are computed.
+    """
+
+    generation: int
+    image_id: str
+    prefix: tuple[int, ...]
+    box: Box
+    leaves: SharedArray
+    config: RegionsConfig
+    weights: str | None = None
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
