@@ -1,8 +1,7 @@
 """``napari-regcon finetune``: train a small network on painted labels, and write it."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -14,8 +13,8 @@ from napari_regcon.config import FinetuneConfig
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.finetune import FineTuning
+    from napari_regcon.engine.weights import WeightsInfo
 
 SCRATCH = "scratch"
 """Stands for weights that are random to begin with."""
@@ -82,12 +81,11 @@ def finetune(
         from napari_regcon.engine.embedding import load_network
         from napari_regcon.engine.finetune import FineTuning
 
-        net, info = (None, None) if start == SCRATCH else load_network(start)
+        net, parent = (None, None) if start == SCRATCH else load_network(start)
     tuning = FineTuning(support, config, start=net, device=device)
     report("Device", f"{tuning.device.label} ({tuning.device.reason.rstrip('.')})")
     _train(tuning)
-    parent = {"parent": info.name, "parent_sha256": info.sha256} if info else {"parent": SCRATCH}
-    _write(tuning, support, out, parent)
+    _write(tuning, out, parent)
 
 
 def _train(tuning: "FineTuning") -> None:
@@ -113,40 +111,10 @@ def _train(tuning: "FineTuning") -> None:
                 stderr.print(Text(f"step {event.step}: best so far, Dice {found}"))
 
 
-def _write(tuning: "FineTuning", support: "SupportSet", out: Path, parent: dict[str, Any]) -> None:
-    from napari_regcon import __version__
-    from napari_regcon.data.fingerprint import fingerprint
-    from napari_regcon.engine.finetuned import FinetunedCard, save_finetuned
+def _write(tuning: "FineTuning", out: Path, parent: "WeightsInfo | None") -> None:
+    from napari_regcon.engine.finetuned import card_of, save_finetuned
 
-    volumes = {id(e.volume): e.volume for e in support.examples}.values()
-    counts = dict(zip(support.classes, support.painted_counts().tolist(), strict=True))
-    about = {
-        "licence": "not stated",
-        "parameters": asdict(tuning.config),
-        "steps": tuning.step,
-        "painted_px": counts,
-        "held_out_dice": tuning.best.dice if tuning.best else {},
-        "images": [
-            {
-                "name": volume.name,
-                "fingerprint": fingerprint(volume.data),
-                "scale": list(volume.scale),
-                "units": list(volume.units),
-            }
-            for volume in volumes
-        ],
-        "made_with": f"napari-regcon {__version__}",
-    } | parent
-    net = tuning.result()
-    card = FinetunedCard(
-        support.classes,
-        net.n_channels,
-        net.body.width,
-        net.body.levels,
-        tuning.config.downscale,
-        about,
-    )
-    save_finetuned(net, out, card)
+    save_finetuned(tuning.result(), out, card_of(tuning, parent))
     if tuning.best is not None:
         found = ", ".join(f"{name} {value:.3f}" for name, value in tuning.best.dice.items())
         report("Held out", f"Dice {found} (strokes not learnt from)")

@@ -19,6 +19,7 @@ from napari_regcon.worker.protocol import (
     Configure,
     EngineDied,
     FindRegions,
+    FineTune,
     OpenImage,
     Paint,
     Preview,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_regcon.worker.protocol import EngineEvent, Request
+
+_WORK = Paint | Preview | SegmentVolume | FindRegions | FineTune | ClearCache
+"""What the engine is started for."""
 
 
 class Client(Protocol):
@@ -94,7 +98,7 @@ class EngineLink(QObject):
             return
         self._held = [held for held in self._held if not _replaces(request, held)]
         self._held.append(request)
-        if isinstance(request, Paint | Preview | SegmentVolume | FindRegions | ClearCache):
+        if isinstance(request, _WORK):
             self.wake()
         elif self._awake:
             self._pass_on()

@@ -22,6 +22,7 @@ from napari_regcon.data.stroke_crops import NOT_SAID, StrokeCrops
 from napari_regcon.data.stroke_split import StrokeSplit
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
+from napari_regcon.errors import InputError
 from napari_regcon.nn.class_net import ClassNet
 from napari_regcon.nn.losses.sparse import sparse_loss
 
@@ -76,6 +77,7 @@ class FineTuning:
         self.best: FinetuneCheck | None = None
         self._rng = np.random.default_rng(self.config.seed)
         self._split = StrokeSplit()
+        self._n_classes: int | None = None
         self.update(support)
         self._net = self._network(start)
         self._average = deepcopy(self._net).eval().requires_grad_(False)
@@ -85,9 +87,22 @@ class FineTuning:
         )
 
     def update(self, support: SupportSet) -> None:
-        """Learn from what is painted now, from the next step on."""
+        """Learn from what is painted now, from the next step on.
+
+        Raises
+        ------
+        InputError
+            If fewer than two classes are painted, images of different kinds are mixed, or there
+            are more or fewer classes than before. All goes on as before then.
+        """
         support.require_classes()
         support.require_one_kind()
+        if self._n_classes not in (None, len(support.classes)):
+            raise InputError(
+                f"There are {len(support.classes)} classes now, but training began with "
+                f"{self._n_classes}."
+            )
+        self._n_classes = len(support.classes)
         self.support = support
         learnt, held = self._split.divide(support)
         size = (self.config.crop_px, self.config.downscale)

@@ -7,12 +7,14 @@ tiles are read with the halo the network needs. Nothing here trains.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_regcon.config import FinetunedConfig
+from napari_regcon.data.fingerprint import fingerprint
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, save_network
 from napari_regcon.engine.feature_source import FeatureSource
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_regcon.data.support import SupportSet
+    from napari_regcon.engine.finetune import FineTuning
     from napari_regcon.engine.segmenter import Predictor
+    from napari_regcon.engine.weights import WeightsInfo
+    from napari_regcon.types import Volume
 
 _EXPECTED = "Expected a network made by 'napari-regcon finetune' or by the dock."
 
@@ -151,6 +156,43 @@ def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
         "downscale": card.downscale,
     }
     save_network(net, path, card.about | sizes)
+
+
+def card_of(tuning: FineTuning, parent: WeightsInfo | None) -> FinetunedCard:
+    """Return the card of what a training has made so far.
+
+    Parameters
+    ----------
+    tuning : FineTuning
+        The training.
+    parent : WeightsInfo or None
+        The weights it started from; None for random ones.
+    """
+    support, net = tuning.support, tuning.result()
+    volumes = {id(e.volume): e.volume for e in support.examples}.values()
+    about = {
+        "licence": "not stated",
+        "parent": parent.name if parent else "none",
+        "parent_sha256": parent.sha256 if parent else "",
+        "parameters": asdict(tuning.config),
+        "steps": tuning.step,
+        "painted_px": dict(zip(support.classes, support.painted_counts().tolist(), strict=True)),
+        "held_out_dice": tuning.best.dice if tuning.best else {},
+        "images": [_image(volume) for volume in volumes],
+        "made_with": f"napari-regcon {version('napari-regcon')}",
+    }
+    width, levels = net.body.width, net.body.levels
+    downscale = tuning.config.downscale
+    return FinetunedCard(support.classes, net.n_channels, width, levels, downscale, about)
+
+
+def _image(volume: Volume) -> dict[str, Any]:
+    return {
+        "name": volume.name,
+        "fingerprint": fingerprint(volume.data),
+        "scale": list(volume.scale),
+        "units": list(volume.units),
+    }
 
 
 def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:

@@ -26,6 +26,8 @@ from napari_regcon.worker.protocol import (
     EngineEvent,
     EngineReady,
     FindRegions,
+    FineTune,
+    FinishTraining,
     JobDone,
     JobFailed,
     OpenImage,
@@ -38,6 +40,7 @@ from napari_regcon.worker.protocol import (
 )
 from napari_regcon.worker.regions import RegionJobs
 from napari_regcon.worker.shared import sweep
+from napari_regcon.worker.training import TrainingJobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Running:
-    request: Preview | SegmentVolume | FindRegions
+    request: Preview | SegmentVolume | FindRegions | FineTune
     steps: Generator[bool | None, None, None]
     can_wait: bool = False
     begin: float = field(default_factory=time.perf_counter)
@@ -67,6 +70,7 @@ class EngineLoop:
         self._images = OpenImages()
         self._model = Model()
         self._regions = RegionJobs()
+        self._training = TrainingJobs()
         self._is_configured = False
         self._jobs: list[_Running] = []
         self._told_use: CacheUse | None = None
@@ -120,7 +124,8 @@ class EngineLoop:
         if urgent or regions:
             return (regions + urgent)[-1]
         volumes = [job for job in self._jobs if isinstance(job.request, SegmentVolume)]
-        waiting = previews[-1:] + volumes[:1]
+        trainings = [job for job in self._jobs if isinstance(job.request, FineTune)]
+        waiting = previews[-1:] + volumes[:1] + trainings[:1]
         self._turn += 1
         return waiting[self._turn % len(waiting)]
 
@@ -134,6 +139,22 @@ class EngineLoop:
         match request:
             case Configure():
                 self._configure(request)
+            case OpenImage() | CloseImage() | Paint() | SetClasses():
+                self._learn_of(request)
+            case Preview() | SegmentVolume() | FindRegions():
+                self._begin(request)
+            case FineTune() | FinishTraining():
+                self._train(request)
+            case Cancel():
+                for job in [j for j in self._jobs if j.request.generation == request.generation]:
+                    self._stop(job)
+            case UseCache() | ClearCache():
+                self._manage_cache(request)
+            case _:
+                _refuse(request)
+
+    def _learn_of(self, request: OpenImage | CloseImage | Paint | SetClasses) -> None:
+        match request:
             case OpenImage():
                 self._close(request.image_id)
                 self._images.open(request)
@@ -143,15 +164,6 @@ class EngineLoop:
                 self._images.paint(request.image_id, request.planes)
             case SetClasses():
                 self._images.set_classes(request.classes)
-            case Preview() | SegmentVolume() | FindRegions():
-                self._begin(request)
-            case Cancel():
-                for job in [j for j in self._jobs if j.request.generation == request.generation]:
-                    self._stop(job)
-            case UseCache() | ClearCache():
-                self._manage_cache(request)
-            case _:
-                _refuse(request)
 
     def _configure(self, request: Configure) -> None:
         self._is_configured = True
@@ -168,6 +180,13 @@ class EngineLoop:
         if not isinstance(request, SegmentVolume):
             self._stop_older(request)
         self._jobs.append(_Running(request, self._steps(request, image)))
+
+    def _train(self, request: FineTune | FinishTraining) -> None:
+        if isinstance(request, FinishTraining):
+            self._training.finish(request)
+        else:
+            steps = self._training.fine_tune(request, self._images, self._emit)
+            self._jobs.append(_Running(request, steps))
 
     def _steps(
         self, request: Preview | SegmentVolume | FindRegions, image: OpenedImage
@@ -193,14 +212,18 @@ class EngineLoop:
         sweep()
 
     def _after(self, job: _Running) -> None:
-        if isinstance(job.request, SegmentVolume):
+        if isinstance(job.request, SegmentVolume | FineTune):
             self._model.relax()
         if not self._jobs:
             self._model.attend(preview=False)
         self.tell_use()
 
     def _jobs_on(self, image_id: str) -> list[_Running]:
-        return [job for job in self._jobs if job.request.image_id == image_id]
+        return [
+            job
+            for job in self._jobs
+            if not isinstance(job.request, FineTune) and job.request.image_id == image_id
+        ]
 
     def _stop(self, job: _Running) -> None:
         self._jobs.remove(job)

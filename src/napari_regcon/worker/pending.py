@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from napari_regcon.worker.protocol import (
     EngineEvent,
     FindRegions,
+    FineTune,
     JobDone,
     JobFailed,
     Preview,
@@ -54,7 +55,7 @@ class PendingJobs:
     def add(self, request: Request) -> None:
         """Await the answer to a request, if it is one that is answered."""
         with self._lock:
-            if isinstance(request, Preview | SegmentVolume | FindRegions):
+            if isinstance(request, Preview | SegmentVolume | FindRegions | FineTune):
                 self._jobs[request.generation] = _Job()
             if isinstance(request, Preview):
                 newest = self._newest_preview.get(request.image_id, 0)

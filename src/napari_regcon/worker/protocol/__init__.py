@@ -44,6 +44,12 @@ from napari_regcon.worker.protocol.requests import (
     Shutdown,
     UseCache,
 )
+from napari_regcon.worker.protocol.training import (
+    FineTune,
+    FinishTraining,
+    TrainingEvent,
+    TrainingWritten,
+)
 
 PROTOCOL_VERSION = 3
 
@@ -60,6 +66,8 @@ __all__ = [
     "EngineReady",
     "FileArray",
     "FindRegions",
+    "FineTune",
+    "FinishTraining",
     "JobDone",
     "JobFailed",
     "JobNote",
@@ -76,6 +84,8 @@ __all__ = [
     "SetClasses",
     "SharedArray",
     "Shutdown",
+    "TrainingEvent",
+    "TrainingWritten",
     "UseCache",
     "VolumeBlockDone",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from napari_regcon.worker.protocol.training import TrainingEvent, TrainingWritten
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -162,6 +164,8 @@ EngineEvent: TypeAlias = (
     | PreviewDone
     | VolumeBlockDone
     | RegionsFound
+    | TrainingEvent
+    | TrainingWritten
     | JobProgress
     | JobNote
     | JobDone

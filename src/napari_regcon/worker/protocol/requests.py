@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from napari_regcon.worker.protocol.training import FineTune, FinishTraining
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -249,6 +251,8 @@ Request: TypeAlias = (
     | Preview
     | SegmentVolume
     | FindRegions
+    | FineTune
+    | FinishTraining
     | UseCache
     | Cancel
     | ClearCache

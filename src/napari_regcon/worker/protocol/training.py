@@ -1,0 +1,87 @@
+"""What window and engine say to each other about training; part of the protocol.
+
+See the package for how requests and answers belong together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_regcon.config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """Train a network on all that is painted, and on what is painted meanwhile.
+
+    Answered by ``TrainingEvent`` as it goes, ``TrainingWritten`` and ``JobDone``; by ``JobDone``
+    alone where it is cancelled, and then nothing is written.
+
+    Parameters
+    ----------
+    generation : int
+        Repeated in every answer.
+    out : pathlib.Path
+        The file to write, a name that ends in ``.safetensors``.
+    config : FinetuneConfig
+        Parameters.
+    start : str or None
+        Pre-trained weights to begin with; None for random ones.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    """
+
+    generation: int
+    out: Path
+    config: FinetuneConfig = field(default_factory=FinetuneConfig)
+    start: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class FinishTraining:
+    """End the training of a generation now, and write the best network so far.
+
+    Parameters
+    ----------
+    training : int
+        Generation of the ``FineTune``; nothing happens if that has ended already.
+    """
+
+    training: int
+
+
+@dataclass(frozen=True)
+class TrainingEvent:
+    """What training has to tell."""
+
+    generation: int
+    event: FinetuneStep | FinetuneCheck
+
+
+@dataclass(frozen=True)
+class TrainingWritten:
+    """The network of a generation is in its file.
+
+    Parameters
+    ----------
+    generation : int
+        Of the request.
+    path : pathlib.Path
+        The file.
+    steps : int
+        Steps it was trained.
+    best : FinetuneCheck or None
+        How good it is on strokes that were kept back; None where there were none.
+    """
+
+    generation: int
+    path: Path
+    steps: int
+    best: FinetuneCheck | None
