@@ -131,6 +131,29 @@ class Story:
         self.wait_for_preview()
         self.picture("dock-correct")
 
+        panels.correct.collapse()
+        self.tell_of_regions()
+
+    def tell_of_regions(self) -> None:
+        """Take the picture of regions, some of them painted, on a slice of their own."""
+        core, panels = self.dock.core, self.dock.panels
+        panels.segment.collapse()
+        panels.regions.expand()
+        self.viewer.dims.set_current_step(0, SLICE + 8)
+        core.regions.set_granularity(0.7)
+        core.labelling.pick_class(3)
+        panels.regions.take_brush()
+        self.wait(lambda: core.regions.partition is not None)
+        z = self.viewer.dims.current_step[0]
+        truth = self.truth[z][core.regions.place.box.slices]
+        regions = core.regions.partition.labels
+        inside = np.bincount(regions.ravel(), (truth == 3).ravel()) / np.bincount(
+            regions.ravel(), minlength=2
+        ).clip(1)
+        core.region_brush.paint(np.flatnonzero(inside > 0.9))
+        self.wait_for_preview()
+        self.picture("dock-regions")
+
 
 def main() -> int:
     """Take the pictures and end everything."""

@@ -80,6 +80,32 @@ class RegionBrush(QObject):
         """Let a shift-click paint regions that are at least so similar."""
         self.least_similarity = least
 
+    def paint(self, chosen: np.ndarray) -> int:
+        """Paint some regions with the class that is picked; return how many pixels changed.
+
+        What is locked stays, and so does what is painted where napari's "preserve labels" is on.
+
+        Parameters
+        ----------
+        chosen : numpy.ndarray
+            Numbers of regions; 0 is none.
+        """
+        layer, place, partition = self._layer, self._regions.place, self._regions.partition
+        if layer is None or place is None or partition is None or not chosen.any():
+            return 0
+        wanted = np.zeros(len(partition.sizes) + 1, dtype=bool)
+        wanted[chosen] = True
+        geometry, value = place.work.state.geometry, layer.selected_label
+        plane = np.asarray(geometry.label_array(layer.data)[place.prefix])
+        free = ~place.work.state.locks.locked(place.prefix, plane) & (plane != value)
+        if layer.preserve_labels:
+            free &= plane == 0
+        rows, columns = np.nonzero(wanted[partition.labels] & free[place.box.slices])
+        if rows.size:
+            y, x = place.box.start
+            layer.data_setitem(pixel_index(geometry, place.prefix, rows + y, columns + x), value)
+        return int(rows.size)
+
     def put_down(self) -> None:
         """Leave the label layer to napari's own tools."""
         layer, self._layer = self._layer, None
@@ -120,18 +146,15 @@ class RegionBrush(QObject):
         if event.button != 1 or not layer.editable:
             return
         with layer.block_history():
-            painted = 0
             region = self._regions.region_at(event.position)
             if "Shift" in event.modifiers and region:
-                chosen = self._regions.alike(region, self.least_similarity)
-                painted += self._paint(layer, chosen)
+                painted = self.paint(self._regions.alike(region, self.least_similarity))
                 yield
             else:
-                painted += self._paint(layer, np.array([region]))
+                painted = self.paint(np.array([region]))
                 yield
                 while event.type == "mouse_move":
-                    region = self._regions.region_at(event.position)
-                    painted += self._paint(layer, np.array([region]))
+                    painted += self.paint(np.array([self._regions.region_at(event.position)]))
                     yield
         self.noted.emit(self._summary(painted))
 
@@ -141,21 +164,3 @@ class RegionBrush(QObject):
         if not n_painted:
             return "Nothing was painted: it has this class already, or it is locked."
         return f"Painted {n_painted:,} pixels."
-
-    def _paint(self, layer: Labels, chosen: np.ndarray) -> int:
-        """Paint regions but for what is locked; return how many pixels changed."""
-        place, partition = self._regions.place, self._regions.partition
-        if place is None or partition is None or not chosen.any():
-            return 0
-        wanted = np.zeros(len(partition.sizes) + 1, dtype=bool)
-        wanted[chosen] = True
-        geometry, value = place.work.state.geometry, layer.selected_label
-        plane = np.asarray(geometry.label_array(layer.data)[place.prefix])
-        free = ~place.work.state.locks.locked(place.prefix, plane) & (plane != value)
-        if layer.preserve_labels:
-            free &= plane == 0
-        rows, columns = np.nonzero(wanted[partition.labels] & free[place.box.slices])
-        if rows.size:
-            y, x = place.box.start
-            layer.data_setitem(pixel_index(geometry, place.prefix, rows + y, columns + x), value)
-        return int(rows.size)

@@ -143,7 +143,7 @@ class Regions(QObject):
         if self.place is None or self.partition is None:
             return np.zeros(0, dtype=np.int64)
         back = tuple(-i for i in self.place.box.start)
-        seen = self._workspace.visible_box(self.place.work).shift(back).slices
+        seen = self._workspace.sight.visible_box(self.place.work).shift(back).slices
         alike = np.flatnonzero(self.partition.similarity(region) >= least) + 1
         return np.union1d(np.intersect1d(alike, self.partition.labels[seen]), [region])
 
@@ -177,15 +177,15 @@ class Regions(QObject):
     def _visible(self) -> Place | None:
         """Return the part of the visible plane that holds the middle of the view."""
         work = self._workspace.current
-        if not self.enabled or work is None or self._workspace.outside(work):
+        if not self.enabled or work is None or self._workspace.sight.outside(work):
             return None
-        if not self._workspace.shows_planes(work):
+        if not self._workspace.sight.shows_planes(work):
             return None
-        view = self._workspace.visible_box(work)
+        view = self._workspace.sight.visible_box(work)
         middle = [(a + b) // 2 for a, b in zip(view.start, view.stop, strict=True)]
         for part in plane_parts(work.state.geometry.plane_shape):
             if all(a <= i < b for a, i, b in zip(part.start, middle, part.stop, strict=True)):
-                return Place(work, self._workspace.visible_prefix(work), part)
+                return Place(work, self._workspace.sight.visible_prefix(work), part)
         return None
 
     def _is_asked(self, place: Place) -> bool:

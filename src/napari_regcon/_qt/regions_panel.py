@@ -72,6 +72,10 @@ class RegionsPanel(Section):
         form.addRow("Similarity", self._similarity)
         self.fill(row_of(self._shown, self._filled, self._brush), form, self._hint)
 
+    def take_brush(self) -> None:
+        """Take the region brush in hand, as a click would."""
+        self._brush.setChecked(True)
+
     def show_brush(self, on: bool) -> None:
         """Show whether the region brush is in hand."""
         self._brush.blockSignals(True)
