@@ -265,7 +265,7 @@ class FinetuneConfig:
     """Parameters of fine-tuning a network on what is painted."""
 
     minutes: float = param(
-        3.0, "Minutes", "How long to train at most.", minimum=0.05, maximum=1440.0
+        3.0, "Minutes", "How long to train at most.", minimum=0.1, maximum=1440.0
     )
     steps: int = param(
         0,
@@ -298,7 +298,7 @@ class FinetuneConfig:
         8, "Crops a step", "Crops in a batch.", minimum=1, maximum=256, advanced=True
     )
     learning_rate: float = param(
-        2e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1, advanced=True
+        2e-3, "Learning rate", "Of AdamW.", minimum=1e-4, maximum=0.1, advanced=True
     )
     average_decay: float = param(
         0.98,

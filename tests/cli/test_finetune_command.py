@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_network(files):
 
 
 def test_minutes_end_the_training(files):
-    result = finetune(files, "--minutes", 0.05)
+    result = finetune(files, "--minutes", 0.1)
     assert result.exit_code == 0, result.output
 
 

@@ -34,6 +34,7 @@ from napari_regcon._qt.results import Results
 from napari_regcon._qt.saving import Saving
 from napari_regcon._qt.session_files import SessionFiles
 from napari_regcon._qt.snapshot import Snapshot
+from napari_regcon._qt.training import Training
 from napari_regcon._qt.volume_job import VolumeJob
 from napari_regcon._qt.workspace import Workspace
 from napari_regcon.worker.client import EngineClient
@@ -92,6 +93,9 @@ class DockCore(QObject):
         )
         self.volume = VolumeJob(
             self.workspace, self.link, self.watch, self.results, self.background, self
+        )
+        self.training = Training(
+            self.workspace, self.link, self.watch, self.background, scratch, self
         )
         self.saving = Saving(self.workspace, self.classes, self.background, self)
         self.snapshot = Snapshot(self.workspace, self.classes, self.link, self)

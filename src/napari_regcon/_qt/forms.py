@@ -6,6 +6,7 @@ metadata. Advanced parameters stay hidden until asked for.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import create_widget
@@ -92,7 +93,7 @@ def _control(parameter: Parameter) -> Any:
     elif not isinstance(parameter.default, bool | str):
         options |= {"min": parameter.minimum, "max": parameter.maximum}
         if isinstance(parameter.default, float):
-            options["step"] = 0.1
+            options["step"] = _step(parameter)
         options = {key: value for key, value in options.items() if value is not None}
     widget_type = options.pop("widget_type", None)
     control = create_widget(
@@ -108,3 +109,10 @@ def _control(parameter: Parameter) -> Any:
         )
         control.native.setMinimumContentsLength(5)
     return control
+
+
+def _step(parameter: Parameter) -> float:
+    """Return a step with as many digits as the default and the smallest value: more do not show."""
+    values = [v for v in (parameter.default, parameter.minimum) if v is not None]
+    digits = [-int(Decimal(repr(float(v))).normalize().as_tuple().exponent) for v in values]
+    return float(10.0 ** -max(1, *digits))

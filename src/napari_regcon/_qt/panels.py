@@ -13,6 +13,7 @@ from napari_regcon._qt.model_panel import ModelPanel
 from napari_regcon._qt.regions_panel import RegionsPanel
 from napari_regcon._qt.segment_panel import SegmentPanel
 from napari_regcon._qt.session_panel import SessionPanel
+from napari_regcon._qt.train_panel import TrainPanel
 
 if TYPE_CHECKING:
     from napari.components import LayerList
@@ -30,6 +31,7 @@ class Panels:
     labels: LabelsPanel
     regions: RegionsPanel
     segment: SegmentPanel
+    train: TrainPanel
     correct: CorrectPanel
     export: ExportPanel
     session: SessionPanel
@@ -51,6 +53,7 @@ class Panels:
             LabelsPanel(parent),
             RegionsPanel(parent),
             SegmentPanel(parent),
+            TrainPanel(parent),
             CorrectPanel(parent),
             ExportPanel(parent),
             SessionPanel(parent),
@@ -59,4 +62,4 @@ class Panels:
     def in_order(self) -> tuple[Section, ...]:
         """Return the sections from top to bottom."""
         before = (self.image, self.model, self.labels, self.regions, self.segment)
-        return (*before, self.correct, self.export, self.session)
+        return (*before, self.train, self.correct, self.export, self.session)

@@ -19,6 +19,7 @@ from napari_regcon._qt.preferences import load_preferences
 from napari_regcon._qt.presenter import Presenter
 from napari_regcon._qt.shortcuts import CLASS_KEYS, KEYS, Shortcuts
 from napari_regcon._qt.status import Status
+from napari_regcon._qt.train_control import TrainControl
 from napari_regcon._qt.weights import WeightsShop
 from napari_regcon.worker.client import EngineClient
 
@@ -61,6 +62,9 @@ class RegconWidget(QWidget):
         self.engine_report = EngineReport(self.core, self.panels, self.status, self)
         self.shop = WeightsShop(self.core.background, self)
         self.model_choice = ModelChoice(self.core, self.panels.model, self.shop, self.status, self)
+        self.train_control = TrainControl(
+            self.core, self.panels.train, self.panels.model, self.status, self
+        )
         self.shortcuts = Shortcuts(self.viewer)
         self._lay_out()
         carry_messages(self.core, self.panels, self.status)
