@@ -33,14 +33,12 @@ class TrainingCurves(QWidget):
         layout = pg.GraphicsLayout()
         for item, *place in ((values, 0, 0), (self._box, 0, 1), (steps, 1, 1)):
             layout.addItem(item, *place)
-        self._legend = pg.LegendItem(offset=(-5, 5), labelTextSize="8pt")
-        self._legend.setParentItem(self._box)
         view = pg.GraphicsView(self, background=None)
         view.setCentralItem(layout)
         view.setFixedHeight(_HEIGHT_PX)
         view.setToolTip(
-            "Grey: loss on what is learnt from (lower is better). Coloured: Dice of each class on "
-            "strokes that were kept back (1 is perfect)."
+            "Grey: loss on what is learnt from (lower is better). In the colour of each class: "
+            "Dice on strokes that were kept back (1 is perfect)."
         )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -56,7 +54,6 @@ class TrainingCurves(QWidget):
         """Forget the curves of the training before."""
         for line in self._lines.values():
             self._box.removeItem(line)
-        self._legend.clear()
         self._points.clear()
         self._lines.clear()
 
@@ -80,7 +77,6 @@ class TrainingCurves(QWidget):
             pen = pg.mkPen(color, width=1 if name == "loss" else 2)
             self._lines[name] = pg.PlotDataItem(pen=pen)
             self._box.addItem(self._lines[name])
-            self._legend.addItem(self._lines[name], name)
             self._points[name] = ([], [])
         xs, ys = self._points[name]
         xs.append(x)
