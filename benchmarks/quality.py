@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.fast:
         methods["unet-scratch"] = lambda: UNetFromScratch(FAST_UNET_STEPS)
     chosen = {name: methods[name] for name in options.methods or methods}
-    folders = _folders(options.data, options.dataset)
+    folders = _folders(options)
     store = Store(options.out.with_suffix(".partial.jsonl"), version_of)
     for folder in folders:
         dataset = load_dataset(folder, boundary=options.boundary, crop_px=options.crop)
@@ -71,7 +71,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of data-set folders")
-    add("--dataset", nargs="+", help="names of folders; all where not given")
+    add("--dataset", nargs="+", help="names of folders; all where not given, see --fast")
     add("--methods", nargs="+", help="names of methods; all where not given")
     add(
         "--network",
@@ -92,7 +92,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=1000,
         help="steps of the U-Net trained on every training plane, the ceiling; 0: none",
     )
-    add("--fast", action="store_true", help="one repeat, few budgets, cropped, no ceiling")
+    add(
+        "--fast",
+        action="store_true",
+        help="one repeat, few budgets, cropped, no ceiling; only data sets with the role "
+        "'measure' where none are named",
+    )
     options = parser.parse_args(arguments)
     if options.fast:
         options.repeats = 1
@@ -103,11 +108,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _folders(data: Path, names: Sequence[str] | None) -> list[Path]:
-    found = {folder.name: folder for folder in corpus_folders(data)}
+def _folders(options: argparse.Namespace) -> list[Path]:
+    names = options.dataset
+    role = "measure" if options.fast and not names else None
+    found = {folder.name: folder for folder in corpus_folders(options.data, role)}
     missing = set(names or ()) - set(found)
     if missing:
-        sys.exit(f"No data set called {sorted(missing)} in {data}; there are {sorted(found)}.")
+        sys.exit(
+            f"No data set called {sorted(missing)} in {options.data}; there are {sorted(found)}."
+        )
     return [found[name] for name in names or found]
 
 

@@ -18,7 +18,7 @@ from benchmarks import protocols, quality
 from napari_regcon.errors import InputError
 
 
-def _write(folder, kind="classes", n_planes=6):
+def _write(folder, kind="classes", n_planes=6, role="measure"):
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:96, :120]
     truth = np.zeros((n_planes, 96, 120), np.uint8)
@@ -28,7 +28,7 @@ def _write(folder, kind="classes", n_planes=6):
             plane[(y - cy) ** 2 + (x - cx) ** 2 < 120] = number if kind == "instances" else 1
     raw = (truth > 0) * 90 + 80 + rng.normal(0, 20, truth.shape)
     squeezed = [a[0] if n_planes == 1 else a for a in (raw.clip(0, 255).astype(np.uint8), truth)]
-    write_dataset(folder, *squeezed, role="measure", labels_are=kind)
+    write_dataset(folder, *squeezed, role=role, labels_are=kind)
 
 
 @pytest.fixture
@@ -69,6 +69,14 @@ def test_a_finished_part_is_not_measured_again(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(quality, "strokes_protocol", fail)
     assert _run(data, tmp_path / "a.json")["records"] == first["records"]
+
+
+def test_fast_keeps_to_data_that_no_weights_have_seen_unless_it_is_named(data, tmp_path):
+    _write(data / "seen", role="train")
+    first = _run(data, tmp_path / "a.json")
+    assert {record["dataset"] for record in first["records"]} == {"blobs"}
+    named = _run(data, tmp_path / "b.json", "--dataset", "seen")
+    assert {record["dataset"] for record in named["records"]} == {"seen"}
 
 
 def test_an_unknown_name_says_what_there_is(data, tmp_path):

@@ -105,18 +105,28 @@ def read_corpus(folder: Path) -> Corpus:
         ) from error
 
 
-def corpus_folders(parent: Path) -> list[Path]:
+def corpus_folders(parent: Path, role: str | None = None) -> list[Path]:
     """Return the folders below ``parent`` that have a card, by name.
+
+    Parameters
+    ----------
+    parent : pathlib.Path
+        Folder of data-set folders.
+    role : str, optional
+        Only those whose card states this role.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or a card cannot be read.
     """
     found = sorted(card.parent for card in parent.glob(f"*/{CARD}"))
+    if role is not None:
+        found = [folder for folder in found if _read_card(folder / CARD).get("role") == role]
     if not found:
+        wanted = CARD if role is None else f"{CARD} with the role {role!r}"
         raise InputError(
-            f"No folder in {parent} has a {CARD}.",
+            f"No folder in {parent} has a {wanted}.",
             next_step="Name the folder that holds the data-set folders.",
         )
     return found

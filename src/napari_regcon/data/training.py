@@ -140,8 +140,8 @@ def recipe_corpora(recipe: Recipe, parent: Path | None) -> list[Corpus]:
     InputError
         If a card or an image cannot be read.
     """
-    found = [read_corpus(folder) for folder in corpus_folders(parent)] if parent else []
-    return [c for c in found if c.role == "train" and c.name not in recipe.without]
+    folders = corpus_folders(parent, role="train") if parent else []
+    return [read_corpus(folder) for folder in folders if folder.name not in recipe.without]
 
 
 def recipe_planes(recipe: Recipe, corpora: Iterable[Corpus]) -> Iterator[SourcePlane]:
