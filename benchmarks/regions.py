@@ -143,7 +143,7 @@ def measure(dataset: Dataset, unit: Unit, finders: dict[str, RegionFinder]) -> I
             yield row(name, per_region, labels, seconds)
 
 
-def picture(dataset: Dataset, unit: Unit, finder: RegionFinder, side: int = 256) -> Image.Image:
+def picture(dataset: Dataset, unit: Unit, finder: RegionFinder, side: int = 192) -> Image.Image:
     """Draw the middle of a plane, cut by every method (rows) at every number (columns)."""
     item = dataset.images[unit.image]
     view = ImageView(item.volume, item.normalization, unit.prefix, 2)
@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: plane {place} of {len(units)}", flush=True)
         if options.pictures:
             drawn = picture(dataset, units[places[0]], finders["regions"])
-            drawn.save(options.pictures / f"regions-{name}.jpg", quality=85)
+            drawn.save(options.pictures / f"regions-{name}.jpg", quality=75)
     print(table(rows))
     result = {"environment": environment(), "records": [asdict(row) for row in rows]}
     options.out.parent.mkdir(parents=True, exist_ok=True)

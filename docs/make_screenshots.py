@@ -140,7 +140,7 @@ class Story:
         panels.segment.collapse()
         panels.regions.expand()
         self.viewer.dims.set_current_step(0, SLICE + 8)
-        core.regions.set_granularity(0.7)
+        panels.regions.set_granularity(0.7)
         core.labelling.pick_class(3)
         panels.regions.take_brush()
         self.wait(lambda: core.regions.partition is not None)

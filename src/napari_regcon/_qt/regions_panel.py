@@ -72,6 +72,10 @@ class RegionsPanel(Section):
         form.addRow("Similarity", self._similarity)
         self.fill(row_of(self._shown, self._filled, self._brush), form, self._hint)
 
+    def set_granularity(self, granularity: float) -> None:
+        """Cut as finely as this, from 0 to 1, as moving the slider would."""
+        self._granularity.setValue(round(_STEPS * granularity))
+
     def take_brush(self) -> None:
         """Take the region brush in hand, as a click would."""
         self._brush.setChecked(True)

@@ -124,8 +124,18 @@ class _Joining:
         borders = zip(graph.lengths.tolist(), graph.strengths.tolist(), strict=True)
         for (i, j), border in zip(graph.pairs.tolist(), borders, strict=True):
             self._borders[i][j] = self._borders[j][i] = border
-        self._heap = [self._best(i) for i in range(n)] if n > 1 else []
+        self._heap = self._first_entries(graph)
         heapq.heapify(self._heap)
+
+    def _first_entries(self, graph: RegionGraph) -> list[tuple[bool, float, int, int]]:
+        """Return what :meth:`_best` says of every node, for all at once."""
+        a, b = np.concatenate([graph.pairs, graph.pairs[:, ::-1]]).T
+        edges = np.tile(graph.strengths / graph.lengths, 2)
+        large, cost = self._rank(a, b, edges)
+        order = np.lexsort((cost, large, a))
+        best = order[np.flatnonzero(np.diff(a[order], prepend=-1))]
+        columns = (column[best].tolist() for column in (large, cost, a, b))
+        return list(zip(*columns, strict=True))
 
     def steps(self) -> Iterator[tuple[bool, tuple[int, int]]]:
         """Join pair by pair; say whether one was too small, and which they were."""
@@ -147,13 +157,20 @@ class _Joining:
         around = self._borders[node]
         others = np.fromiter(around, np.intp, len(around))
         lengths, strengths = np.array(list(around.values())).T
-        sizes, size = self._sizes[others], self._sizes[node]
-        apart = self._features[others] - self._features[node]
-        distances = np.sqrt(np.einsum("ij,ij->i", apart, apart))
-        cost = (strengths / lengths + distances) * (sizes * size / (sizes + size)) ** _SIZE_EXPONENT
-        large = (sizes >= self._smallest) & (size >= self._smallest)
+        large, cost = self._rank(node, others, strengths / lengths)
         first = int(np.where(large & ~large.all(), np.inf, cost).argmin())
         return bool(large[first]), float(cost[first]), node, int(others[first])
+
+    def _rank(
+        self, a: int | np.ndarray, b: np.ndarray, edges: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return for pairs of nodes whether both are large enough, and the cost of joining them."""
+        sizes_a, sizes_b = self._sizes[a], self._sizes[b]
+        apart = self._features[a] - self._features[b]
+        distances = np.sqrt(np.einsum("ij,ij->i", apart, apart))
+        weight = (sizes_a * sizes_b / (sizes_a + sizes_b)) ** _SIZE_EXPONENT
+        large = np.minimum(sizes_a, sizes_b) >= self._smallest
+        return large, (edges + distances) * weight
 
     def _join(self, i: int, j: int) -> None:
         node, self._next = self._next, self._next + 1
