@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_regcon.data.normalize import estimate_normalization
 from napari_regcon.data.painted import painted_planes
+from napari_regcon.data.plane_boxes import in_plane, lift, padded
 from napari_regcon.data.views import ImageView
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box, LazyArray, Volume
@@ -127,7 +128,7 @@ class SupportSet:
         normalization = normalization or estimate_normalization(volume)
         added = []
         for prefix, painted in zip(volume.prefixes(2), painted_planes(labels).flat, strict=True):
-            finished = [part for box in boxes if (part := _in_plane(box, prefix)) is not None]
+            finished = [part for box in boxes if (part := in_plane(box, prefix)) is not None]
             if not (painted or finished):
                 continue
             plane = np.asarray(labels[prefix])
@@ -179,19 +180,19 @@ class SupportSet:
             return []
         _check_patch(volume, prefix, origin, labels)
         if finished:
-            labels, origin = _padded(labels, origin, finished)
+            labels, origin = padded(labels, origin, finished)
         found, rest = [], labels
         for box in finished:
             inside = box.shift((-origin[0], -origin[1])).slices
             said = self._completed(labels[inside], prefix)
-            found.append(SupportExample(volume, normalization, _lift(box, prefix), said, True))
+            found.append(SupportExample(volume, normalization, lift(box, prefix), said, True))
             rest = rest.copy()
             rest[inside] = 0
         if rest.any():
             rows, columns = np.nonzero(rest.any(1))[0], np.nonzero(rest.any(0))[0]
             box = Box((int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1))
             said = self._valid(rest[box.slices], prefix)
-            place = _lift(box.shift(origin), prefix)
+            place = lift(box.shift(origin), prefix)
             found.append(SupportExample(volume, normalization, place, said, False))
         return found
 
@@ -289,29 +290,3 @@ def _check_patch(
             f"Labels at {box.start} to {box.stop} do not lie on {volume.name!r}, whose labels "
             f"have the shape {volume.label_shape}."
         )
-
-
-def _padded(
-    labels: np.ndarray, origin: tuple[int, int], boxes: Sequence[Box]
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return labels enlarged by 0 so that they cover some boxes, and their new origin."""
-    patch = Box(origin, (origin[0] + labels.shape[0], origin[1] + labels.shape[1]))
-    parts = [*boxes, patch] if labels.size else boxes
-    start = (min(box.start[0] for box in parts), min(box.start[1] for box in parts))
-    stop = (max(box.stop[0] for box in parts), max(box.stop[1] for box in parts))
-    padded = np.zeros(Box(start, stop).shape, dtype=labels.dtype)
-    if labels.size:
-        padded[patch.shift((-start[0], -start[1])).slices] = labels
-    return padded, start
-
-
-def _lift(box: Box, prefix: tuple[int, ...]) -> Box:
-    """Return a Y, X box of a plane as a box in the label axes of its volume."""
-    return Box((*prefix, *box.start), (*(i + 1 for i in prefix), *box.stop))
-
-
-def _in_plane(box: Box, prefix: tuple[int, ...]) -> Box | None:
-    """Return the Y, X part of a box if it contains the plane, else None."""
-    n = len(prefix)
-    inside = all(a <= i < b for a, i, b in zip(box.start, prefix, box.stop, strict=False))
-    return Box(box.start[n:], box.stop[n:]) if inside else None

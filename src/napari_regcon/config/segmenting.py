@@ -1,0 +1,142 @@
+"""Parameters of the methods that segment, and of regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_regcon.config.parameters import param, validate
+
+
+@dataclass(frozen=True)
+class PixelHeadConfig:
+    """Parameters of the pixel head: features per pixel, then a small classifier."""
+
+    dimensions: int = param(
+        2,
+        "Look in",
+        "2: each slice on its own (thick sections). 3: neighbouring slices too (isotropic voxels).",
+        choices=(2, 3),
+    )
+    features: str = param(
+        "filters",
+        "Features",
+        "filters: edges and textures at several scales, no weights needed. network: what a "
+        "pre-trained network sees. both: side by side.",
+        choices=("filters", "network", "both"),
+    )
+    sigma_min_px: float = param(
+        0.7,
+        "Finest detail (px)",
+        "Smallest scale of the filters.",
+        minimum=0.3,
+        maximum=4.0,
+        advanced=True,
+    )
+    sigma_max_px: float = param(
+        16.0,
+        "Widest context (px)",
+        "Largest scale of the filters.",
+        minimum=2.0,
+        maximum=32.0,
+        advanced=True,
+    )
+    seed: int = param(
+        0,
+        "Seed",
+        "Same strokes and seed give the same result.",
+        minimum=0,
+        maximum=2**31 - 1,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def default_weights(self) -> str | None:
+        """Name of the weights that are taken where none are chosen; None where none are needed."""
+        return None if self.features == "filters" else "regcon-em"
+
+
+@dataclass(frozen=True)
+class InContextConfig:
+    """Parameters of the in-context network (UniverSeg)."""
+
+    tile_px: int = param(
+        128,
+        "Tile (px)",
+        "Side of the square the network looks at; it was trained at 128.",
+        choices=(64, 128, 192, 256),
+    )
+    downscale: int = param(
+        2,
+        "Shrink by",
+        "Shrink the image first, so that an object and its surroundings fit into a tile.",
+        minimum=1,
+        maximum=16,
+    )
+    support_size: int = param(
+        16, "Support examples", "Examples shown to the network at once.", minimum=1, maximum=64
+    )
+    ensemble: int = param(
+        1,
+        "Ensemble",
+        "Average the probabilities over this many draws of the support.",
+        minimum=1,
+        maximum=10,
+    )
+    seed: int = param(
+        0,
+        "Seed",
+        "Same labels and seed give the same result.",
+        minimum=0,
+        maximum=2**31 - 1,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def default_weights(self) -> str:
+        """Name of the weights that are taken where none are chosen."""
+        return "universeg-v1"
+
+
+@dataclass(frozen=True)
+class RegionsConfig:
+    """Parameters of the regions that an image is cut into."""
+
+    granularity: float = param(
+        0.5,
+        "Granularity",
+        "0: few large regions. 1: many small ones. Finer regions only split coarser ones.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    smoothing_px: float = param(
+        1.5,
+        "Smoothing (px)",
+        "Detail smaller than this makes no edge.",
+        minimum=0.5,
+        maximum=8.0,
+        advanced=True,
+    )
+    smallest_px: int = param(
+        16,
+        "Smallest region (px)",
+        "Regions of fewer pixels join the neighbour that is most like them.",
+        minimum=1,
+        maximum=100_000,
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True)
+class FinetunedConfig:
+    """Parameters of a network that was fine-tuned: none, all is in its file."""
+
+    @property
+    def default_weights(self) -> str:
+        """No weights stand for the method; they are a file of one's own."""
+        return ""

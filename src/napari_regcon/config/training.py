@@ -1,0 +1,156 @@
+"""Parameters of training: a network on what is painted, or features on many images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_regcon.config.parameters import param, validate
+from napari_regcon.errors import InputError
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Parameters of fine-tuning a network on what is painted."""
+
+    minutes: float = param(
+        3.0, "Minutes", "How long to train at most.", minimum=0.1, maximum=1440.0
+    )
+    steps: int = param(
+        0,
+        "Steps",
+        "Train so many steps instead of minutes, which gives the same result every time; 0: "
+        "minutes count.",
+        minimum=0,
+        maximum=10**6,
+        advanced=True,
+    )
+    downscale: int = param(
+        1,
+        "Shrink by",
+        "Look at the image made smaller by this, to see more of the surroundings of an object.",
+        minimum=1,
+        maximum=8,
+    )
+    consistency: float = param(
+        0.0,
+        "Unlabelled pixels",
+        "Weight of agreement with the averaged network on pixels that nothing is said of.",
+        minimum=0.0,
+        maximum=10.0,
+        advanced=True,
+    )
+    crop_px: int = param(
+        128, "Crop (px)", "Side of a crop.", choices=(64, 128, 192, 256), advanced=True
+    )
+    crops_per_step: int = param(
+        8, "Crops a step", "Crops in a batch.", minimum=1, maximum=256, advanced=True
+    )
+    learning_rate: float = param(
+        2e-3, "Learning rate", "Of AdamW.", minimum=1e-4, maximum=0.1, advanced=True
+    )
+    average_decay: float = param(
+        0.98,
+        "Averaging",
+        "Decay of the moving average of the weights, which is what is used.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+    check_every: int = param(
+        25,
+        "Check every",
+        "Steps between two looks at the strokes that were kept back.",
+        minimum=1,
+        maximum=10**6,
+        advanced=True,
+    )
+    width: int = param(
+        16,
+        "Width",
+        "Channels of a network that starts from scratch.",
+        minimum=4,
+        maximum=64,
+        advanced=True,
+    )
+    levels: int = param(
+        4,
+        "Levels",
+        "Resolutions of a network that starts from scratch.",
+        minimum=2,
+        maximum=6,
+        advanced=True,
+    )
+    seed: int = param(
+        0, "Seed", "Of all that is drawn.", minimum=0, maximum=2**31 - 1, advanced=True
+    )
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Parameters of pre-training."""
+
+    steps: int = param(8000, "Steps", "Optimiser steps in all.", minimum=1)
+    episodes_per_step: int = param(
+        8, "Episodes a step", "Stroke episodes (two crops each) in a batch.", minimum=0
+    )
+    views_per_step: int = param(
+        8, "View pairs a step", "Pairs of views for the region losses in a batch.", minimum=0
+    )
+    views_every: int = param(
+        1,
+        "Views every",
+        "At 1 a batch holds episodes and view pairs; otherwise every so many steps are of view "
+        "pairs alone and the others of episodes alone.",
+        minimum=1,
+    )
+    learning_rate: float = param(2e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1)
+    average_decay: float = param(
+        0.998, "Averaging", "Decay of the moving average of the weights.", minimum=0, maximum=1
+    )
+    episode_weight: float = param(1.0, "Episodes", "Weight of the stroke episodes.", minimum=0)
+    ridge: float = param(
+        0.1, "Ridge", "Of the head that is fitted in an episode.", minimum=1e-4, maximum=10
+    )
+    grey_weight: float = param(0.5, "Grey", "Weight of the grey loss.", minimum=0)
+    semantic_weight: float = param(0.1, "Semantic", "Weight of the region contrast.", minimum=0)
+    usage_weight: float = param(0.2, "Usage", "Weight against unused regions.", minimum=0)
+    embedding: int = param(32, "Embedding", "Features per pixel.", minimum=4, maximum=256)
+    regions: int = param(8, "Regions", "Soft regions.", minimum=4, maximum=16)
+    width: int = param(16, "Width", "Channels at full resolution.", minimum=4, maximum=64)
+    levels: int = param(5, "Levels", "Resolutions of the network.", minimum=2, maximum=6)
+    checkpoint_every: int = param(200, "Checkpoint every", "Steps between checkpoints.", minimum=1)
+    seed: int = param(0, "Seed", "Same data and seed give the same weights.", minimum=0)
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.episodes_per_step + self.views_per_step == 0:
+            raise InputError(
+                "Episodes a step and View pairs a step are both 0.",
+                expected="Expected at least one of either in a batch.",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels that the coarsest level of the network sees as one; crops are multiples of it."""
+        return 1 << (self.levels - 1)
+
+    def batch(self, step: int) -> tuple[int, int]:
+        """Return how many episodes and view pairs the batch of a step holds."""
+        if self.views_every == 1 or not self.episodes_per_step or not self.views_per_step:
+            return self.episodes_per_step, self.views_per_step
+        if step % self.views_every == self.views_every - 1:
+            return 0, self.views_per_step
+        return self.episodes_per_step, 0
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of each loss by name."""
+        return {
+            "episodes": self.episode_weight,
+            "grey": self.grey_weight,
+            "semantic": self.semantic_weight,
+            "usage": self.usage_weight,
+        }
