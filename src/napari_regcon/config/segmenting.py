@@ -131,6 +131,9 @@ class RegionsConfig:
         advanced=True,
     )
 
+    def __post_init__(self) -> None:
+        validate(self)
+
 
 @dataclass(frozen=True)
 class FinetunedConfig:
