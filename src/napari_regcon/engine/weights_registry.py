@@ -95,6 +95,21 @@ REGISTRY: dict[str, WeightsEntry] = {
             "Segmentation, ICCV 2023, arXiv 2304.06131",
             version="1",
         ),
+        WeightsEntry(
+            name="regcon-em",
+            task="features of microscopy images",
+            method="pixel-head",
+            licence="BSD-3-Clause",
+            licence_url="https://opensource.org/license/bsd-3-clause",
+            research_only=False,
+            size_bytes=1_996_832,
+            sha256="d7f703e16e426fe899da2b12d522f5162c178e04ef33d0e1b721c988f6a78d98",
+            url=None,
+            packaged_file="pretrained/regcon-em.safetensors",
+            citation="napari-regcon, after Lin et al., J South Med Univ 2023, "
+            "doi 10.12122/j.issn.1673-4254.2023.05.18",
+            version="1",
+        ),
     )
 }
 """Weights that the tool knows by name. What users import lies in the lock file."""
