@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from napari_regcon._cli.console import stderr, stdout
-from napari_regcon._cli.learn import LabelFiles, read_support, report
+from napari_regcon._cli.learn import LabelFiles, read_support, report, report_classes
 from napari_regcon._cli.options import DeviceOption, described
 from napari_regcon.config import FinetuneConfig
 from napari_regcon.errors import InputError
@@ -76,7 +76,7 @@ def finetune(
     config = FinetuneConfig(minutes=minutes, steps=steps, downscale=downscale, seed=seed)
     _check(out, overwrite)
     files = LabelFiles(labels, support_image or [], axes, complete, classes)
-    _, support, _ = read_support(image, files)
+    _, support, values = read_support(image, files)
     with stderr.status("Loading the method"):
         from napari_regcon.engine.embedding import load_network
         from napari_regcon.engine.finetune import FineTuning
@@ -84,6 +84,7 @@ def finetune(
         net, parent = (None, None) if start == SCRATCH else load_network(start)
     tuning = FineTuning(support, config, start=net, device=device)
     report("Device", f"{tuning.device.label} ({tuning.device.reason.rstrip('.')})")
+    report_classes(support, values)
     _train(tuning)
     _write(tuning, out, parent)
 

@@ -80,6 +80,7 @@ def learn_from_labels(
             method, weights=weights, device=device, store=_store(), **parameters
         )
     _report_method(chosen, method, parameters)
+    report_classes(support, values)
     with stderr.status("Learning from the labels"):
         predictor = segmenter.fit(support)
     return Learnt(volume, predictor, values)
@@ -92,7 +93,6 @@ def read_support(image: Path, files: LabelFiles) -> tuple["Volume", "SupportSet"
     volume = open_volume(image, axes=files.axes)
     pairs = _pairs(volume, files.labels, files.support_images)
     support, values = _paint(pairs, complete=files.complete, names=files.classes)
-    _report_classes(support, values)
     return volume, support, values
 
 
@@ -131,7 +131,7 @@ def learn_from_session(
     if session.weights:
         report("Weights", f"{session.weights}, SHA-256 {session.weights_sha256}")
     values = list(range(1, len(fitted.support.classes) + 1))
-    _report_classes(fitted.support, values)
+    report_classes(fitted.support, values)
     return Learnt(fitted.volume, fitted.predictor, values)
 
 
@@ -146,7 +146,8 @@ def _report_method(device: "Device", method: str, parameters: dict[str, Any]) ->
     report("Method", method + "".join(f", {k} = {v}" for k, v in parameters.items()))
 
 
-def _report_classes(support: "SupportSet", values: list[int]) -> None:
+def report_classes(support: "SupportSet", values: list[int]) -> None:
+    """Print the classes, their values in files, and how much of each is painted."""
     counts = support.painted_counts()
     for value, name, count in zip(values, support.classes, counts, strict=True):
         report(f"Value {value}", f"{name}, {int(count):,} px")
