@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CANONICAL_AXES = "TZYXC"
 """Order in which a volume keeps its axes: time, depth, rows, columns, channels."""
 
+NOT_SAID = -1
+"""Class index of a pixel that nothing is known of, where networks are trained."""
+
 
 class LazyArray(Protocol):
     """What is asked of an array that may live on disk: numpy, memory map or dask."""

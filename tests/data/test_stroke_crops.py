@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from napari_regcon.data.stroke_crops import NOT_SAID, StrokeCrops
+from napari_regcon.data.stroke_crops import StrokeCrops
 from napari_regcon.data.stroke_split import StrokeSplit
 from napari_regcon.data.support import SupportSet
-from napari_regcon.types import Volume
+from napari_regcon.types import NOT_SAID, Volume
 
 
 def painted(shape, axes, strokes, image=None):

@@ -8,9 +8,8 @@ from rich.text import Text
 
 from napari_regcon._cli.console import stderr, stdout
 from napari_regcon._cli.learn import LabelFiles, read_support, report, report_classes
-from napari_regcon._cli.options import DeviceOption, described
+from napari_regcon._cli.options import DeviceOption, check_network_file, described
 from napari_regcon.config import FinetuneConfig
-from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
     from napari_regcon.engine.finetune import FineTuning
@@ -74,7 +73,7 @@ def finetune(
     Ctrl-C writes nothing.
     """
     config = FinetuneConfig(minutes=minutes, steps=steps, downscale=downscale, seed=seed)
-    _check(out, overwrite)
+    check_network_file(out, overwrite=overwrite)
     files = LabelFiles(labels, support_image or [], axes, complete, classes)
     _, support, values = read_support(image, files)
     with stderr.status("Loading the method"):
@@ -120,14 +119,3 @@ def _write(tuning: "FineTuning", out: Path, parent: "WeightsInfo | None") -> Non
         found = ", ".join(f"{name} {value:.3f}" for name, value in tuning.best.dice.items())
         report("Held out", f"Dice {found} (strokes not learnt from)")
     stdout.print(f"Wrote {out} after {tuning.step} steps, {tuning.elapsed_s:.0f} s.", markup=False)
-
-
-def _check(out: Path, overwrite: bool) -> None:
-    if out.suffix != ".safetensors":
-        raise InputError(f"{out} does not end in .safetensors.")
-    if not out.parent.is_dir():
-        raise InputError(f"The folder {out.parent} does not exist.")
-    if out.exists() and not overwrite:
-        raise InputError(
-            f"{out} exists already.", next_step="Add --overwrite to replace it, or choose another."
-        )

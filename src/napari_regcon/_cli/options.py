@@ -115,6 +115,24 @@ def described(config: type, name: str) -> Any:
     )
 
 
+def check_network_file(out: Path, *, overwrite: bool) -> None:
+    """Check before any training that its result can be written there.
+
+    Raises
+    ------
+    InputError
+        If the name is of another kind, the folder is not there, or the file is and must stay.
+    """
+    if out.suffix != ".safetensors":
+        raise InputError(f"{out} does not end in .safetensors.")
+    if not out.parent.is_dir():
+        raise InputError(f"The folder {out.parent} does not exist.")
+    if out.exists() and not overwrite:
+        raise InputError(
+            f"{out} exists already.", next_step="Add --overwrite to replace it, or choose another."
+        )
+
+
 DEVICE: Any = typer.Option(
     "--device",
     help=f"What to compute on: {', '.join(DEVICES)}. auto takes the fastest that works.",

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from napari_regcon._cli.console import stderr, stdout
-from napari_regcon._cli.options import DeviceOption
+from napari_regcon._cli.options import DeviceOption, check_network_file
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def pretrain(
 ) -> None:
     """Train features on many images; an interrupted run goes on where it stopped."""
     checkpoint = out.with_suffix(".checkpoint.pt")
-    _check(out, checkpoint, overwrite)
+    check_network_file(out, overwrite=overwrite or checkpoint.exists())
     from dataclasses import replace
 
     from napari_regcon.data.training import read_recipe
@@ -99,17 +99,6 @@ def _train(
         elif event.step % SAY_EVERY == 0:
             _say(event)
     stdout.print(f"Wrote {out} after {time.monotonic() - start:.0f} s.", markup=False)
-
-
-def _check(out: Path, checkpoint: Path, overwrite: bool) -> None:
-    if out.suffix != ".safetensors":
-        raise InputError(f"{out} does not end in .safetensors.")
-    if not out.parent.is_dir():
-        raise InputError(f"The folder {out.parent} does not exist.")
-    if out.exists() and not overwrite and not checkpoint.exists():
-        raise InputError(
-            f"{out} exists already.", next_step="Add --overwrite to replace it, or choose another."
-        )
 
 
 def _recipe_path(name: str) -> Path:

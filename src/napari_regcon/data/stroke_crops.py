@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_regcon.data.crops import degrade, draw_intensity, draw_matrix, recolour
-from napari_regcon.types import Box
+from napari_regcon.types import NOT_SAID, Box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari_regcon.data.stroke_split import Stroke
     from napari_regcon.data.support import SupportExample, SupportSet
 
-NOT_SAID = -1
-"""Label of pixels that nothing is known of."""
 _ELASTIC_PX = 3.0
 """Standard deviation of the largest elastic shift, in crop pixels."""
 

@@ -124,7 +124,7 @@ class SupportSet:
             added in that case.
         """
         boxes = () if isinstance(complete, bool) else tuple(complete)
-        self._check(volume, labels, boxes)
+        _check_labels(volume, labels, boxes)
         normalization = normalization or estimate_normalization(volume)
         added = []
         for prefix, painted in zip(volume.prefixes(2), painted_planes(labels).flat, strict=True):
@@ -238,24 +238,6 @@ class SupportSet:
                     next_step="Paint on images of one kind.",
                 )
 
-    def _check(self, volume: Volume, labels: LazyArray, boxes: Sequence[Box]) -> None:
-        if tuple(labels.shape) != volume.label_shape:
-            raise InputError(
-                f"The labels have shape {tuple(labels.shape)}, but {volume.name!r} needs "
-                f"{volume.label_shape} ({volume.label_axes}).",
-                next_step="Use labels that were painted on this image.",
-            )
-        if not np.issubdtype(labels.dtype, np.integer) and labels.dtype != np.bool_:
-            raise InputError(
-                f"The labels are of type {labels.dtype}.",
-                expected="Expected whole numbers: 0 = not said, 1..n = classes.",
-            )
-        if any(len(box.start) != len(volume.label_shape) for box in boxes):
-            raise InputError(
-                f"A part marked complete has not {len(volume.label_shape)} axes, as the labels of "
-                f"{volume.name!r} have ({volume.label_axes})."
-            )
-
     def _completed(self, labels: np.ndarray, prefix: tuple[int, ...]) -> np.ndarray:
         labels = self._valid(labels, prefix)
         if not labels.all():
@@ -277,6 +259,25 @@ class SupportSet:
                 f"{list(self.classes)}.",
             )
         return labels.astype(np.uint16)
+
+
+def _check_labels(volume: Volume, labels: LazyArray, boxes: Sequence[Box]) -> None:
+    if tuple(labels.shape) != volume.label_shape:
+        raise InputError(
+            f"The labels have shape {tuple(labels.shape)}, but {volume.name!r} needs "
+            f"{volume.label_shape} ({volume.label_axes}).",
+            next_step="Use labels that were painted on this image.",
+        )
+    if not np.issubdtype(labels.dtype, np.integer) and labels.dtype != np.bool_:
+        raise InputError(
+            f"The labels are of type {labels.dtype}.",
+            expected="Expected whole numbers: 0 = not said, 1..n = classes.",
+        )
+    if any(len(box.start) != len(volume.label_shape) for box in boxes):
+        raise InputError(
+            f"A part marked complete has not {len(volume.label_shape)} axes, as the labels of "
+            f"{volume.name!r} have ({volume.label_axes})."
+        )
 
 
 def _check_patch(

@@ -18,13 +18,14 @@ from torch.nn import functional
 
 from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.metrics import Confusion
-from napari_regcon.data.stroke_crops import NOT_SAID, StrokeCrops
+from napari_regcon.data.stroke_crops import StrokeCrops
 from napari_regcon.data.stroke_split import StrokeSplit
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
 from napari_regcon.errors import InputError
 from napari_regcon.nn.class_net import ClassNet
 from napari_regcon.nn.losses.sparse import sparse_loss
+from napari_regcon.types import NOT_SAID
 
 if TYPE_CHECKING:
     from collections.abc import Generator

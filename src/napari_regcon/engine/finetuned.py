@@ -98,9 +98,9 @@ class FineTuned(Segmenter):
     ) -> None:
         self.config = config or FinetunedConfig()
         chosen = choose_device(device)
-        net, self.card, fingerprint = load_finetuned(weights)
+        net, self.card, sha256 = load_finetuned(weights)
         self._source = FeatureSource(
-            EmbeddingExtractor(net, fingerprint, chosen, zooms=(self.card.downscale,)),
+            EmbeddingExtractor(net, sha256, chosen, zooms=(self.card.downscale,)),
             FeatureStore() if store is None else store,
             chosen.torch_device,
         )

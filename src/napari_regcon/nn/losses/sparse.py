@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-NOT_SAID = -1
-"""Label of pixels that nothing is known of."""
+from napari_regcon.types import NOT_SAID
 
 
 def sparse_loss(logits: Tensor, labels: Tensor) -> Tensor:
