@@ -15,10 +15,30 @@ from pathlib import Path
 import napari
 import numpy as np
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QPoint, QTimer
+from qtpy.QtCore import QEvent, QObject, QPoint, QTimer
 from qtpy.QtWidgets import QAbstractButton, QApplication, QWidget
 
 EVERY_MS = 30
+
+
+def words_on(button: QAbstractButton) -> str:
+    """Return what a button says, without its arrow, its state and its mnemonic."""
+    return button.text().strip("▸▾ ").split("   ·")[0].replace("&", "")
+
+
+class Presses(QObject):
+    """Counts how often each button felt the mouse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: dict[str, int] = {}
+
+    def eventFilter(self, target: QObject, event: QEvent) -> bool:  # noqa: N802 (Qt's name)
+        """Count a press of a button, and let it pass."""
+        if event.type() == QEvent.Type.MouseButtonRelease and isinstance(target, QAbstractButton):
+            words = words_on(target)
+            self.count[words] = self.count.get(words, 0) + 1
+        return False
 
 
 class Reporter:
@@ -29,7 +49,9 @@ class Reporter:
         self.dock = dock
         self.path = path
         self.n_shown = 0
-        self.told = ""
+        self.tick = 0
+        self.presses = Presses()
+        QApplication.instance().installEventFilter(self.presses)
         dock.core.live.shown.connect(self._count)
         self.timer = QTimer()
         self.timer.timeout.connect(self.write)
@@ -37,13 +59,10 @@ class Reporter:
         dock.destroyed.connect(self.timer.stop)
 
     def write(self) -> None:
-        """Write the status if it is another than before."""
-        text = json.dumps(self.status())
-        if text == self.told:
-            return
-        self.told = text
+        """Write the status, with the number of this look."""
+        self.tick += 1
         part = self.path.with_suffix(".part")
-        part.write_text(text)
+        part.write_text(json.dumps(self.status()))
         part.replace(self.path)
 
     def status(self) -> dict:
@@ -51,6 +70,8 @@ class Reporter:
         core = self.dock.core
         window = self.viewer.window._qt_window
         return {
+            "tick": self.tick,
+            "presses": self.presses.count,
             "window": int(window.winId()),
             "engine": core.link._client.pid,
             "state": [self.dock.state_line.kind, self.dock.state_line.text],
@@ -113,9 +134,8 @@ class Reporter:
             middle = button.rect().center()
             if button.text() and button.isVisible():
                 where = button.mapToGlobal(middle)
-                words = button.text().strip("▸▾ ").split("   ·")[0].replace("&", "")
                 reachable = button.visibleRegion().contains(middle)
-                found[words] = [where.x(), where.y(), reachable, button.isEnabled()]
+                found[words_on(button)] = [where.x(), where.y(), reachable, button.isEnabled()]
         return found
 
     def _layers(self) -> dict:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("driven_napari.py")
 LOOK_EVERY_S = 0.01
+N_LOOKS = 3
+"""How many looks a button has to rest for: a new text above it moves it a moment later."""
 STILL_S = 0.05
 """How long a mouse move has to arrive before the hand moves a little more."""
 
@@ -122,18 +124,34 @@ class Hands:
         raise AssertionError(f"the window does not follow the mouse: {self.see()}")
 
     def click(self, words: str) -> None:
-        """Click a button by the words on it, after scrolling the dock to where it is."""
+        """Click a button by the words on it, and see that the click has arrived."""
+        n_before = self.send_click(words)
+        self.until(lambda s: s["presses"].get(words, 0) > n_before)
+
+    def send_click(self, words: str) -> int:
+        """Click a button, after scrolling the dock to where it is; return its earlier clicks."""
         for _ in range(60):
-            seen = self.until(lambda s: words in s["buttons"] and s["buttons"][words][3])
+            seen = self._resting(words)
             x, y, reachable, _ = seen["buttons"][words]
             if reachable:
                 self.do("mousemove", x, y, "click", 1)
-                return
+                return seen["presses"].get(words, 0)
             inside = [b[1] for b in seen["buttons"].values() if b[2]]
             wheel = 5 if y > sum(inside) / len(inside) else 4
             self.do("mousemove", x, sorted(inside)[len(inside) // 2], "click", wheel)
             self.until(lambda s, y=y: s["buttons"][words][1] != y)
         raise AssertionError(f"{words!r} cannot be reached: {self.see()['buttons']}")
+
+    def _resting(self, words: str) -> dict[str, Any]:
+        """Wait until a button can be clicked and stays where it is."""
+        place, since = None, 0
+        while True:
+            seen = self.until(lambda s: words in s["buttons"] and s["buttons"][words][3])
+            if seen["buttons"][words] != place:
+                place, since = seen["buttons"][words], seen["tick"]
+            elif seen["tick"] >= since + N_LOOKS:
+                return seen
+            self.until(lambda s, t=seen["tick"]: s["tick"] > t)
 
     def end(self) -> None:
         """End the window if it still runs."""
