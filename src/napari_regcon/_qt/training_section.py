@@ -1,0 +1,133 @@
+"""A section of the dock that trains something in the background, and shows how it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QWidget
+
+from napari_regcon._qt.forms import ConfigForm
+from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
+from napari_regcon._qt.segment_panel import duration
+from napari_regcon._qt.training_curves import TrainingCurves
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_regcon.engine.finetune_events import FinetuneStep
+
+
+class TrainingSection(Section):
+    """Starts and ends a training; what is trained, and how good it is, is a subclass's affair.
+
+    Parameters
+    ----------
+    title, about : str
+        Heading, and what it is for in one or two sentences.
+    config : type
+        Class of the parameters.
+    train : (str, str)
+        What is on the button that starts it, and what that does.
+    use : str
+        What the button does that uses the result.
+    parent : QWidget, optional
+        Owner.
+
+    Attributes
+    ----------
+    start_wanted : Signal
+        Parameters, str: train, beginning with these weights (empty: random ones).
+    finish_wanted, cancel_wanted : Signal
+        End now and keep the best; stop and keep nothing.
+    use_wanted : Signal
+        str: use the network of this name.
+    """
+
+    start_wanted = Signal(object, str)
+    finish_wanted = Signal()
+    cancel_wanted = Signal()
+    use_wanted = Signal(str)
+
+    def __init__(
+        self,
+        title: str,
+        about: str,
+        config: type,
+        train: tuple[str, str],
+        use: str,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(title, parent)
+        self._config = config
+        self._form = ConfigForm(config, self)
+        self._start = Choice("Where the network begins.", self)
+        start_form = QFormLayout()
+        start_form.addRow(QLabel("Begin with"), self._start)
+        self._train = ActionButton(*train, self._want_start)
+        self._finish = ActionButton(
+            "Finish now", "End now and keep the best network so far.", self.finish_wanted.emit
+        )
+        self._cancel = ActionButton(
+            "Cancel", "Stop. Nothing is kept or changed.", self.cancel_wanted.emit
+        )
+        self._bar = QProgressBar(self)
+        self._bar.setRange(0, 1000)
+        self._curves = TrainingCurves(self)
+        self._note = Hint()
+        self._use = ActionButton("Use it", use, lambda: self.use_wanted.emit(self._made))
+        self._made = ""
+        self.fill(Hint(about), self._form, start_form, self._train, self._bar)
+        self.fill(row_of(self._finish, self._cancel), self._curves, self._note, self._use)
+        self.list_starts([])
+        self.show_running(False)
+        self._curves.hide()
+        self._use.hide()
+
+    def list_starts(self, names: Sequence[str]) -> None:
+        """List the pre-trained weights that a training can begin with, beside random ones."""
+        chosen = self._start.currentData()
+        self._start.clear()
+        for name in names:
+            self._start.addItem(name, name)
+        self._start.addItem("random weights", "")
+        self._start.setCurrentIndex(max(0, self._start.findData(chosen)))
+
+    def allow(self, why_not: str) -> None:
+        """Enable training, or say why it cannot begin."""
+        self._train.allow(why_not)
+
+    def show_running(self, running: bool) -> None:
+        """Show whether a training is under way."""
+        for widget in (self._bar, self._finish, self._cancel):
+            widget.setVisible(running)
+        self._train.setVisible(not running)
+        self._form.setEnabled(not running)
+        self._start.setEnabled(not running)
+        if running:
+            self._bar.setValue(0)
+            self._bar.setFormat("starting…")
+            self._curves.begin()
+            self._curves.show()
+            self._note.say("")
+            self._use.hide()
+
+    def show_step(self, step: FinetuneStep) -> None:
+        """Show how far it is."""
+        self._bar.setValue(int(1000 * step.done))
+        left = step.elapsed_s * (1 - step.done) / max(step.done, 1e-6)
+        self._bar.setFormat(f"{100 * step.done:.0f} % · {duration(left)} left")
+
+    def say(self, text: str) -> None:
+        """Say what became of a training."""
+        self._note.say(text)
+
+    def _offer(self, name: str, text: str) -> None:
+        """Say what was made, and offer to use it."""
+        self._made = name
+        self._note.say(text)
+        self._use.show()
+
+    def _want_start(self) -> None:
+        config: Any = self._config(**self._form.values())
+        self.start_wanted.emit(config, str(self._start.currentData()))
