@@ -109,7 +109,7 @@ def test_a_checkpoint_of_other_parameters_is_refused_before_anything_is_read(tmp
     out = _train(tmp_path, data)
     done = _run("pretrain", _recipe(tmp_path, width=8), "--data", tmp_path / "none", "--out", out)
     assert done.exit_code == 2
-    for words in ("width 4, not 8", "but for checkpoint_every and steps", "--overwrite"):
+    for words in ("width 4, not 8", "but for checkpoint_every, minutes, steps", "--overwrite"):
         assert words in " ".join(done.output.split())
     (tmp_path / "net.checkpoint.pt").write_bytes(b"no checkpoint")
     done = _run("pretrain", _recipe(tmp_path), "--data", tmp_path / "none", "--out", out)
@@ -181,3 +181,20 @@ def test_nothing_to_train_on_is_said(tmp_path, data):
     )
     assert done.exit_code == 2
     assert "nothing to train on" in done.output
+
+
+def test_images_without_labels_adapt_weights_that_there_are(tmp_path):
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 200, (2, 6, 6)).repeat(16, 1).repeat(16, 2).astype(np.uint8)
+    np.save(tmp_path / "mine.npy", blocks)
+    words = ["--start", "regcon-em", "--image", tmp_path / "mine.npy", "--steps", 1]
+    out = tmp_path / "adapted.safetensors"
+    done = _run("pretrain", *words, "--out", out)
+    assert done.exit_code == 0, done.output
+    net, info = load_network(out)
+    parent, before = load_network("regcon-em")
+    assert net.width == parent.width
+    assert info.card["parent"] == "regcon-em"
+    assert info.card["parent_sha256"] == before.sha256
+    assert '"name": "mine"' in info.card["images"]
+    assert info.card["name"] == "adapt"

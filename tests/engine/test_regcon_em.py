@@ -1,7 +1,6 @@
 """The weights that ship: whole, small, described, and of use without a download."""
 
 import json
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -31,9 +30,7 @@ def test_they_are_what_the_registry_says(loaded):
 
 def test_their_card_says_how_they_were_made(loaded):
     card = loaded[1].card
-    recipes = resources.files("napari_regcon") / "recipes"
-    with resources.as_file(recipes / "regcon-em.toml") as path:
-        recipe = read_recipe(path)
+    recipe = read_recipe("regcon-em")
     told = json.loads(card["recipe"])
     assert int(card["steps"]) == recipe.train.steps == told["train"]["steps"]
     assert told["train"]["seed"] == int(card["seed"]) == recipe.train.seed

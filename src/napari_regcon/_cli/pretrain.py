@@ -1,30 +1,33 @@
 """``napari-regcon pretrain``: train the features that the pixel head builds on."""
 
 import time
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from napari_regcon._cli.console import stderr, stdout
-from napari_regcon._cli.options import DeviceOption, check_network_file
+from napari_regcon._cli.options import DeviceOption, check_network_file, described
+from napari_regcon.config import PretrainConfig
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_regcon.data.corpus import Corpus
+    from napari_regcon.data.episodes import EpisodeSource
     from napari_regcon.data.training import Recipe
-    from napari_regcon.engine.pretrain_events import PretrainStep
-
-SAY_EVERY = 50
-"""Steps between two lines."""
+    from napari_regcon.engine.pretrain_events import PretrainLook, PretrainStep
+    from napari_regcon.engine.pretrained import Origin
 
 
 def pretrain(
     recipe: Annotated[
-        str, typer.Argument(help="A recipe that ships (regcon-em), or a TOML file.")
-    ] = "regcon-em",
+        str | None,
+        typer.Argument(
+            help="A recipe that ships (regcon-em, adapt), or a TOML file. Where not given, adapt "
+            "with --image and regcon-em without."
+        ),
+    ] = None,
     *,
     out: Annotated[Path, typer.Option("--out", help="The weights, a .safetensors file.")],
     data: Annotated[
@@ -32,9 +35,23 @@ def pretrain(
         typer.Option(
             "--data",
             help="Folder of data-set folders with a dataset.toml each; those with the role "
-            "'train' are used. Phantoms alone where not given.",
+            "'train' are used.",
         ),
     ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--image", help="An image of your own, without labels. Repeat it for several."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights to begin with, such as regcon-em: a registered name or a file. Random "
+            "ones where not given."
+        ),
+    ] = None,
+    minutes: Annotated[float | None, described(PretrainConfig, "minutes")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps, if not those of the recipe.")
     ] = None,
@@ -47,103 +64,104 @@ def pretrain(
         bool, typer.Option("--overwrite", help="Replace existing files and begin anew.")
     ] = False,
 ) -> None:
-    """Train features on many images; an interrupted run goes on where it stopped."""
+    """Train features on many images, or adapt some to your own (--start regcon-em --image FILE).
+
+    No labels are needed. An interrupted run goes on where it stopped.
+    """
     checkpoint = out.with_suffix(".checkpoint.pt")
     check_network_file(out, overwrite=overwrite or checkpoint.exists())
-    from dataclasses import replace
-
     from napari_regcon.data.training import read_recipe
-    from napari_regcon.engine.checkpoint import read_checkpoint
 
-    chosen = read_recipe(_recipe_path(recipe))
+    name = recipe or ("adapt" if image else "regcon-em")
+    chosen = read_recipe(name)
     if steps is not None:
-        chosen = replace(chosen, train=replace(chosen.train, steps=steps))
-    if overwrite:
-        checkpoint.unlink(missing_ok=True)
-    elif checkpoint.is_file():
-        read_checkpoint(checkpoint, chosen.train)
-    _train(recipe, chosen, data, out, checkpoint, device=device, stop_after=stop_after)
+        chosen = replace(chosen, train=replace(chosen.train, steps=steps, minutes=0.0))
+    if minutes is not None:
+        chosen = replace(chosen, train=replace(chosen.train, minutes=minutes))
+    files = _Files(out, checkpoint, data, image or [])
+    _train(Path(name).stem, chosen, files, start, device, overwrite=overwrite, until=stop_after)
+
+
+@dataclass(frozen=True)
+class _Files:
+    out: Path
+    checkpoint: Path
+    data: Path | None
+    images: list[Path]
 
 
 def _train(
     name: str,
     recipe: "Recipe",
-    data: Path | None,
-    out: Path,
-    checkpoint: Path,
-    *,
+    files: _Files,
+    start: str | None,
     device: str,
-    stop_after: int | None,
+    *,
+    overwrite: bool,
+    until: int | None,
 ) -> None:
+    from napari_regcon.engine.checkpoint import read_checkpoint
+    from napari_regcon.engine.embedding import load_network
+    from napari_regcon.engine.pretrain import pretrain
+    from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainStep
+    from napari_regcon.engine.pretrained import save_pretrained
+    from napari_regcon.engine.pretraining import Pretraining
+
+    net, parent = load_network(start) if start else (None, None)
+    training = Pretraining(recipe.train, start=net, device=device)
+    recipe = replace(recipe, train=training.config)
+    if overwrite:
+        files.checkpoint.unlink(missing_ok=True)
+    elif files.checkpoint.is_file():
+        read_checkpoint(files.checkpoint, recipe.train)
+    source, origin = _sources(name, recipe, files)
+    origin = replace(origin, parent=parent)
+    begin = time.monotonic()
+    last: PretrainStep | None = None
+    for event in pretrain(training, source, files.checkpoint):
+        if isinstance(event, CheckpointWritten):
+            save_pretrained(training, files.out, origin)
+            if event.step == until:
+                break
+        elif isinstance(event, PretrainStep):
+            last = event
+        elif last is not None:
+            _say(last, event)
+    stdout.print(f"Wrote {files.out} after {time.monotonic() - begin:.0f} s.", markup=False)
+
+
+def _sources(name: str, recipe: "Recipe", files: _Files) -> "tuple[EpisodeSource, Origin]":
+    """Read all there is to learn from, and say what it is."""
     from napari_regcon.data.episodes import EpisodeSource
+    from napari_regcon.data.normalize import estimate_normalization
     from napari_regcon.data.training import recipe_corpora, recipe_planes
-    from napari_regcon.engine.embedding import save_network
-    from napari_regcon.engine.pretrain import load_average, pretrain
-    from napari_regcon.engine.pretrain_events import CheckpointWritten
+    from napari_regcon.data.volumes import open_volume
+    from napari_regcon.data.windows import image_windows
+    from napari_regcon.engine.pretrained import Origin
 
     with stderr.status("Reading the images and drawing the phantoms"):
-        corpora = recipe_corpora(recipe, data)
+        images = [open_volume(path) for path in files.images]
+        corpora = recipe_corpora(recipe, files.data)
         planes = list(recipe_planes(recipe, corpora))
+        families = sorted({plane.group.partition("/")[0] for plane in planes})
+        if images:
+            known = [(volume, estimate_normalization(volume)) for volume in images]
+            planes += image_windows(known, seed=recipe.train.seed)
     if not planes:
-        raise InputError("There is nothing to train on: no data set of the role 'train'.")
-    families = sorted({plane.group.partition("/")[0] for plane in planes})
-    stderr.print(Text(f"{len(planes)} planes of {', '.join(families)}"))
-    source = EpisodeSource(planes, recipe.draw, recipe.shares)
-    card = _card(name, recipe, families, corpora)
-    start = time.monotonic()
-    for event in pretrain(source, recipe.train, checkpoint, device=device):
-        if isinstance(event, CheckpointWritten):
-            save_network(load_average(event.path), out, card | {"steps": event.step})
-            if event.step == stop_after:
-                break
-        elif event.step % SAY_EVERY == 0:
-            _say(event)
-    stdout.print(f"Wrote {out} after {time.monotonic() - start:.0f} s.", markup=False)
-
-
-def _recipe_path(name: str) -> Path:
-    shipped = Path(str(resources.files("napari_regcon"))) / "recipes"
-    path = shipped / f"{name}.toml"
-    if path.is_file():
-        return path
-    if not Path(name).is_file():
-        names = ", ".join(sorted(p.stem for p in shipped.glob("*.toml")))
         raise InputError(
-            f"There is no recipe {name!r}.", expected=f"Expected {names}, or a TOML file."
+            "There is nothing to train on: no --image, and no data set of the role 'train'."
         )
-    return Path(name)
+    names = ", ".join([*families, *(volume.name for volume in images)])
+    stderr.print(Text(f"{len(planes)} planes of {names}"))
+    source = EpisodeSource(planes, recipe.draw, recipe.shares)
+    return source, Origin(name, recipe, families, corpora, images)
 
 
-def _card(
-    name: str, recipe: "Recipe", families: list[str], corpora: "list[Corpus]"
-) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from napari_regcon import __version__
-
-    train = recipe.train
-    told = {c.name: ", ".join(filter(None, (c.licence, c.source))) for c in corpora}
-    drawn = "drawn by napari-regcon"
-    return {
-        "name": Path(name).stem,
-        "licence": recipe.licence,
-        "embedding": train.embedding,
-        "regions": train.regions,
-        "width": train.width,
-        "levels": train.levels,
-        "seed": train.seed,
-        "data": families,
-        "data_licences": "\n".join(f"{name}: {told.get(name, drawn)}" for name in families),
-        "recipe": asdict(recipe),
-        "made_with": f"napari-regcon {__version__}",
-    }
-
-
-def _say(step: "PretrainStep") -> None:
+def _say(step: "PretrainStep", look: "PretrainLook") -> None:
     losses = ", ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
     stderr.print(
         Text(
-            f"step {step.step} of {step.total}: {losses}; rank {step.effective_rank:.1f}, "
-            f"regions in use {step.region_use:.1f}, {step.elapsed_s:.0f} s"
+            f"step {step.step} ({step.done:.0%}): {losses}; rank {look.effective_rank:.1f}, "
+            f"regions in use {look.region_use:.1f}, {step.elapsed_s:.0f} s"
         )
     )

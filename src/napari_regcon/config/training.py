@@ -92,6 +92,14 @@ class FinetuneConfig:
 class PretrainConfig:
     """Parameters of pre-training."""
 
+    minutes: float = param(
+        0.0,
+        "Minutes",
+        "Train so long instead of a number of steps; 0: steps count, which gives the same result "
+        "every time.",
+        minimum=0.0,
+        maximum=10080.0,
+    )
     steps: int = param(8000, "Steps", "Optimiser steps in all.", minimum=1)
     episodes_per_step: int = param(
         8, "Episodes a step", "Stroke episodes (two crops each) in a batch.", minimum=0
@@ -131,6 +139,11 @@ class PretrainConfig:
                 "Episodes a step and View pairs a step are both 0.",
                 expected="Expected at least one of either in a batch.",
             )
+        if not (self.episodes_per_step and self.episode_weight) and not self.has_regions:
+            raise InputError(
+                "Every loss that has something to learn from has the weight 0.",
+                expected="Expected a weight for the episodes, or for a loss of the regions.",
+            )
 
     @property
     def stride(self) -> int:
@@ -139,11 +152,19 @@ class PretrainConfig:
 
     def batch(self, step: int) -> tuple[int, int]:
         """Return how many episodes and view pairs the batch of a step holds."""
-        if self.views_every == 1 or not self.episodes_per_step or not self.views_per_step:
-            return self.episodes_per_step, self.views_per_step
+        episodes = self.episodes_per_step if self.episode_weight else 0
+        views = self.views_per_step if self.has_regions else 0
+        if self.views_every == 1 or not episodes or not views:
+            return episodes, views
         if step % self.views_every == self.views_every - 1:
-            return 0, self.views_per_step
-        return self.episodes_per_step, 0
+            return 0, views
+        return episodes, 0
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether regions are learnt: view pairs are drawn, and a loss of theirs has a weight."""
+        weight = self.grey_weight + self.semantic_weight + self.usage_weight
+        return bool(self.views_per_step and weight)
 
     @property
     def loss_weights(self) -> dict[str, float]:

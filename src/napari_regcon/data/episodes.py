@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+_MOST_TRIES = 1000
+"""A part of an image that shows nothing gives no task; so many in a row are no chance."""
+
+
 @dataclass(frozen=True, eq=False)
 class SourcePlane:
     """A grey plane that episodes are drawn from.
@@ -176,8 +180,14 @@ class EpisodeSource:
         return self._groups[min(index, len(self._groups) - 1)]
 
     def episode(self, rng: np.random.Generator) -> Episode:
-        """Draw one episode; tries until every class can be painted."""
-        while True:
+        """Draw one episode; tries until every class can be painted.
+
+        Raises
+        ------
+        InputError
+            If the images show too little for that.
+        """
+        for _ in range(_MOST_TRIES):
             group = self._draw_group(rng)
             labelled = [(p, p.labels) for p in group if p.labels is not None]
             zoom = float(np.exp(rng.uniform(*np.log(self.config.zoom))))
@@ -187,6 +197,10 @@ class EpisodeSource:
                 drawn = self._pseudo(group[rng.integers(len(group))], zoom, rng)
             if drawn is not None:
                 return drawn
+        raise InputError(
+            "The images show too little to learn from: hardly any part has more than one grey.",
+            next_step="Choose images that show something.",
+        )
 
     def view_pair(self, rng: np.random.Generator) -> ViewPair:
         """Draw two views that overlap, with different scale, turn and intensity."""
@@ -204,6 +218,13 @@ class EpisodeSource:
             centres.append(centre + shift)
         grid = coordinates_between(matrices, centres, self.config.crop_px)
         return ViewPair(np.stack(images), grid)
+
+    def picture(self, size: int) -> np.ndarray:
+        """Return the middle of a plane at half its size, float32 ``(size, size)``, to look at."""
+        planes = self._groups[0]
+        image = planes[len(planes) // 2].image
+        centre = (np.array(image.shape) - 1) / 2
+        return sample_crop(image, centre, 2 * np.eye(2), size, 1).astype(np.float32)
 
     def _labelled(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_regcon.types import LazyArray
+    from napari_regcon.types import LazyArray, Volume
 
 _N_SAMPLES = 9
 _SAMPLE_PX = 64
@@ -37,6 +37,16 @@ def fingerprint(array: LazyArray) -> str:
         part: Any = np.ascontiguousarray(np.asarray(array[box]), dtype=kind)
         digest.update(part.tobytes())
     return digest.hexdigest()[:32]
+
+
+def about_image(volume: Volume) -> dict[str, Any]:
+    """Return what the card of a network says of an image that it learnt from."""
+    return {
+        "name": volume.name,
+        "fingerprint": fingerprint(volume.data),
+        "scale": list(volume.scale),
+        "units": list(volume.units),
+    }
 
 
 def same_samples(one: LazyArray, other: LazyArray) -> bool:

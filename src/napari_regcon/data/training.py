@@ -14,6 +14,8 @@ import tomllib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields
 from functools import partial
+from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,6 @@ from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from napari_regcon.types import Volume
 
@@ -91,20 +92,21 @@ class Recipe:
             )
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(name: str | Path) -> Recipe:
     """Read a recipe.
 
     Parameters
     ----------
-    path : pathlib.Path
-        TOML with ``licence`` and the tables ``train``, ``draw``, ``shares`` and ``data``, all
-        optional.
+    name : str or pathlib.Path
+        One that ships (``"regcon-em"``, ``"adapt"``), or a TOML file with ``licence`` and the
+        tables ``train``, ``draw``, ``shares`` and ``data``, all optional.
 
     Raises
     ------
     InputError
-        If it is not TOML, or an entry is unknown or out of range.
+        If there is none, it is not TOML, or an entry is unknown or out of range.
     """
+    path = _recipe_path(str(name))
     try:
         text = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -256,6 +258,19 @@ def _is_isotropic(volume: Volume) -> bool:
 def _evenly(n: int, most: int) -> list[int]:
     found: list[int] = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
     return found
+
+
+def _recipe_path(name: str) -> Path:
+    shipped = Path(str(resources.files("napari_regcon"))) / "recipes"
+    path = shipped / f"{name}.toml"
+    if path.is_file():
+        return path
+    if not Path(name).is_file():
+        names = ", ".join(sorted(p.stem for p in shipped.glob("*.toml")))
+        raise InputError(
+            f"There is no recipe {name!r}.", expected=f"Expected {names}, or a TOML file."
+        )
+    return Path(name)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.config import PretrainConfig
 
-MAY_CHANGE = frozenset({"steps", "checkpoint_every"})
+MAY_CHANGE = frozenset({"steps", "minutes", "checkpoint_every"})
 """Parameters that may differ when a training goes on."""
 
 
@@ -45,7 +45,7 @@ def read_checkpoint(path: Path, config: PretrainConfig) -> dict[str, Any]:
     path : pathlib.Path
         What :func:`write_checkpoint` wrote.
     config : PretrainConfig
-        Parameters; ``steps`` and ``checkpoint_every`` may differ from the checkpoint's.
+        Parameters; those of ``MAY_CHANGE`` may differ from the checkpoint's.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def read_checkpoint(path: Path, config: PretrainConfig) -> dict[str, Any]:
     if changes:
         raise InputError(
             f"{path} is of a training with other parameters: {'; '.join(changes)}.",
-            expected=f"Expected the same, but for {' and '.join(sorted(MAY_CHANGE))}.",
+            expected=f"Expected the same, but for {', '.join(sorted(MAY_CHANGE))}.",
             next_step=f"Put the recipe back. {ways_out}",
         )
     return state

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_regcon.config import FinetunedConfig
-from napari_regcon.data.fingerprint import fingerprint
+from napari_regcon.data.fingerprint import about_image
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, save_network
 from napari_regcon.engine.feature_source import FeatureSource
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from napari_regcon.engine.finetune import FineTuning
     from napari_regcon.engine.segmenter import Predictor
     from napari_regcon.engine.weights import WeightsInfo
-    from napari_regcon.types import Volume
 
 _EXPECTED = "Expected a network made by 'napari-regcon finetune' or by the dock."
 
@@ -178,21 +177,12 @@ def card_of(tuning: FineTuning, parent: WeightsInfo | None) -> FinetunedCard:
         "steps": tuning.step,
         "painted_px": dict(zip(support.classes, support.painted_counts().tolist(), strict=True)),
         "held_out_dice": tuning.best.dice if tuning.best else {},
-        "images": [_image(volume) for volume in volumes],
+        "images": [about_image(volume) for volume in volumes],
         "made_with": f"napari-regcon {version('napari-regcon')}",
     }
     width, levels = net.body.width, net.body.levels
     downscale = tuning.config.downscale
     return FinetunedCard(support.classes, net.n_channels, width, levels, downscale, about)
-
-
-def _image(volume: Volume) -> dict[str, Any]:
-    return {
-        "name": volume.name,
-        "fingerprint": fingerprint(volume.data),
-        "scale": list(volume.scale),
-        "units": list(volume.units),
-    }
 
 
 def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:

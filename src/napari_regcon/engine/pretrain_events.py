@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+
 
 @dataclass(frozen=True)
 class PretrainStep:
@@ -15,25 +17,45 @@ class PretrainStep:
 
     Parameters
     ----------
-    step, total : int
-        Steps done, and in all.
+    step : int
+        Steps done.
+    done : float
+        How much of the time or steps is used up, 0 to 1.
     losses : dict of str to float
-        Each loss, unweighted.
+        Each loss that the step had, unweighted.
+    elapsed_s : float
+        Seconds of training so far, pauses left out.
+    """
+
+    step: int
+    done: float
+    losses: dict[str, float]
+    elapsed_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainLook:
+    """A look at what was learnt so far, always at the same images.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
     effective_rank : float
         exp of the entropy of the embedding's spectrum; near 1 means collapse.
     region_use : float
         exp of the mutual information of pixel and region: the number of regions that pixels are
-        told apart by; 1 means collapse.
-    elapsed_s : float
-        Seconds since this run began.
+        told apart by; 1 means collapse. NaN where no regions are learnt.
+    picture, regions : numpy.ndarray or None
+        uint8 ``(Y, X)``: a part of an image, and the region that each of its pixels belongs to
+        most; None where no regions are learnt.
     """
 
     step: int
-    total: int
-    losses: dict[str, float]
     effective_rank: float
-    region_use: float
-    elapsed_s: float
+    region_use: float = float("nan")
+    picture: np.ndarray | None = None
+    regions: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

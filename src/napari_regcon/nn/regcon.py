@@ -42,6 +42,7 @@ class RegConNet(nn.Module):
         widths = [width * 2**level for level in range(levels)]
         self.stride: int = 2 ** (levels - 1)
         self.n_features: int = embedding
+        self.n_regions: int = regions
         self.n_channels: int = channels
         self.width: int = width
         self.levels: int = levels
