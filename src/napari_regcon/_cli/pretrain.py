@@ -133,6 +133,7 @@ def _train(
 def _sources(name: str, recipe: "Recipe", files: _Files) -> "tuple[EpisodeSource, Origin]":
     """Read all there is to learn from, and say what it is."""
     from napari_regcon.data.episodes import EpisodeSource
+    from napari_regcon.data.fingerprint import about_image
     from napari_regcon.data.normalize import estimate_normalization
     from napari_regcon.data.training import recipe_corpora, recipe_planes
     from napari_regcon.data.volumes import open_volume
@@ -154,7 +155,7 @@ def _sources(name: str, recipe: "Recipe", files: _Files) -> "tuple[EpisodeSource
     names = ", ".join([*families, *(volume.name for volume in images)])
     stderr.print(Text(f"{len(planes)} planes of {names}"))
     source = EpisodeSource(planes, recipe.draw, recipe.shares)
-    return source, Origin(name, recipe, families, corpora, images)
+    return source, Origin(name, recipe, families, corpora, list(map(about_image, images)))
 
 
 def _say(step: "PretrainStep", look: "PretrainLook") -> None:

@@ -18,12 +18,9 @@ from napari_regcon.worker.protocol import (
     CloseImage,
     Configure,
     EngineDied,
-    FindRegions,
-    FineTune,
+    Job,
     OpenImage,
     Paint,
-    Preview,
-    SegmentVolume,
     SetClasses,
     UseCache,
 )
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.worker.protocol import EngineEvent, Request
 
-_WORK = Paint | Preview | SegmentVolume | FindRegions | FineTune | ClearCache
+_WORK = Paint | Job | ClearCache
 """What the engine is started for."""
 
 

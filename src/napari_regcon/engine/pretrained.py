@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_regcon.data.fingerprint import about_image
 from napari_regcon.engine.embedding import save_network
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from napari_regcon.data.training import Recipe
     from napari_regcon.engine.pretraining import Pretraining
     from napari_regcon.engine.weights import WeightsInfo
-    from napari_regcon.types import Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +36,9 @@ class Origin:
         Data sets that were seen; ``"phantom"`` for phantoms.
     corpora : sequence of Corpus
         The data sets among them that are folders.
-    images : sequence of Volume
-        Images of the user that were seen.
+    images : sequence of dict
+        Images of the user that were seen, as
+        :func:`napari_regcon.data.fingerprint.about_image` tells them.
     parent : WeightsInfo or None
         The weights that training began with; None for random ones.
     """
@@ -48,7 +47,7 @@ class Origin:
     recipe: Recipe
     families: Sequence[str] = ()
     corpora: Sequence[Corpus] = ()
-    images: Sequence[Volume] = ()
+    images: Sequence[dict[str, Any]] = ()
     parent: WeightsInfo | None = None
 
 
@@ -81,7 +80,7 @@ def _card(training: Pretraining, origin: Origin) -> dict[str, Any]:
         "seed": config.seed,
         "data": list(origin.families),
         "data_licences": "\n".join(f"{n}: {told.get(n, drawn)}" for n in origin.families),
-        "images": [about_image(volume) for volume in origin.images],
+        "images": list(origin.images),
         "parent": parent.name if parent else "none",
         "parent_sha256": parent.sha256 if parent else "",
         "parent_licence": parent.licence if parent else "",

@@ -170,6 +170,10 @@ class OpenImages:
             for image in self._images.values():
                 image.forget_examples()
 
+    def opened(self) -> list[OpenedImage]:
+        """Return all images, in the order of their ids."""
+        return [image for _, image in sorted(self._images.items())]
+
     def support(self) -> SupportSet:
         """Return what is painted on all images, in the order of their ids.
 
@@ -182,7 +186,7 @@ class OpenImages:
             If there are too few classes, or labels that do not fit classes or images.
         """
         support = SupportSet(self._classes)
-        for _, image in sorted(self._images.items()):
+        for image in self.opened():
             image.add_to(support)
         return support
 

@@ -18,6 +18,7 @@ from napari_regcon.worker import jobs
 from napari_regcon.worker.images import OpenImages
 from napari_regcon.worker.model import Model
 from napari_regcon.worker.protocol import (
+    AdaptFeatures,
     CacheUse,
     Cancel,
     ClearCache,
@@ -28,6 +29,7 @@ from napari_regcon.worker.protocol import (
     FindRegions,
     FineTune,
     FinishTraining,
+    Job,
     JobDone,
     JobFailed,
     OpenImage,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class _Running:
-    request: Preview | SegmentVolume | FindRegions | FineTune
+    request: Job
     steps: Generator[bool | None, None, None]
     can_wait: bool = False
     begin: float = field(default_factory=time.perf_counter)
@@ -124,7 +126,7 @@ class EngineLoop:
         if urgent or regions:
             return (regions + urgent)[-1]
         volumes = [job for job in self._jobs if isinstance(job.request, SegmentVolume)]
-        trainings = [job for job in self._jobs if isinstance(job.request, FineTune)]
+        trainings = [job for job in self._jobs if isinstance(job.request, FineTune | AdaptFeatures)]
         waiting = previews[-1:] + volumes[:1] + trainings[:1]
         self._turn += 1
         return waiting[self._turn % len(waiting)]
@@ -143,7 +145,7 @@ class EngineLoop:
                 self._learn_of(request)
             case Preview() | SegmentVolume() | FindRegions():
                 self._begin(request)
-            case FineTune() | FinishTraining():
+            case FineTune() | AdaptFeatures() | FinishTraining():
                 self._train(request)
             case Cancel():
                 for job in [j for j in self._jobs if j.request.generation == request.generation]:
@@ -181,12 +183,16 @@ class EngineLoop:
             self._stop_older(request)
         self._jobs.append(_Running(request, self._steps(request, image)))
 
-    def _train(self, request: FineTune | FinishTraining) -> None:
-        if isinstance(request, FinishTraining):
-            self._training.finish(request)
-        else:
-            steps = self._training.fine_tune(request, self._images, self._emit)
-            self._jobs.append(_Running(request, steps))
+    def _train(self, request: FineTune | AdaptFeatures | FinishTraining) -> None:
+        match request:
+            case FineTune():
+                steps = self._training.fine_tune(request, self._images, self._emit)
+                self._jobs.append(_Running(request, steps))
+            case AdaptFeatures():
+                steps = self._training.adapt(request, self._images, self._emit)
+                self._jobs.append(_Running(request, steps))
+            case FinishTraining():
+                self._training.finish(request)
 
     def _steps(
         self, request: Preview | SegmentVolume | FindRegions, image: OpenedImage
@@ -212,7 +218,7 @@ class EngineLoop:
         sweep()
 
     def _after(self, job: _Running) -> None:
-        if isinstance(job.request, SegmentVolume | FineTune):
+        if isinstance(job.request, SegmentVolume | FineTune | AdaptFeatures):
             self._model.relax()
         if not self._jobs:
             self._model.attend(preview=False)
@@ -222,7 +228,8 @@ class EngineLoop:
         return [
             job
             for job in self._jobs
-            if not isinstance(job.request, FineTune) and job.request.image_id == image_id
+            if not isinstance(job.request, FineTune | AdaptFeatures)
+            and job.request.image_id == image_id
         ]
 
     def _stop(self, job: _Running) -> None:

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 from napari_regcon.worker.protocol import (
     EngineEvent,
-    FindRegions,
-    FineTune,
+    Job,
     JobDone,
     JobFailed,
     Preview,
     PreviewDone,
     RegionsFound,
     Request,
-    SegmentVolume,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ class PendingJobs:
     def add(self, request: Request) -> None:
         """Await the answer to a request, if it is one that is answered."""
         with self._lock:
-            if isinstance(request, Preview | SegmentVolume | FindRegions | FineTune):
+            if isinstance(request, Job):
                 self._jobs[request.generation] = _Job()
             if isinstance(request, Preview):
                 newest = self._newest_preview.get(request.image_id, 0)

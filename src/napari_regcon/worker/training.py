@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from napari_regcon.errors import InputError
 from napari_regcon.types import Note
+from napari_regcon.worker.adapting import adapt
 from napari_regcon.worker.protocol import JobDone, JobNote, TrainingEvent, TrainingWritten
 
 if TYPE_CHECKING:
     from napari_regcon.engine.finetune import FineTuning
     from napari_regcon.worker.images import OpenImages
     from napari_regcon.worker.jobs import Emit, Steps
-    from napari_regcon.worker.protocol import FineTune, FinishTraining
+    from napari_regcon.worker.protocol import AdaptFeatures, FineTune, FinishTraining
 
 
 class TrainingJobs:
@@ -71,6 +72,11 @@ class TrainingJobs:
         emit(TrainingWritten(request.generation, request.out, tuning.step, tuning.best))
         elapsed = time.perf_counter() - begin
         emit(JobDone(request.generation, cancelled=False, elapsed_s=elapsed))
+
+    def adapt(self, request: AdaptFeatures, images: OpenImages, emit: Emit) -> Steps:
+        """Train features on the open images; see :func:`napari_regcon.worker.adapting.adapt`."""
+        yield from adapt(request, images, lambda: request.generation in self._finishing, emit)
+        self._finishing.discard(request.generation)
 
     @staticmethod
     def _take_in(tuning: FineTuning, images: OpenImages, request: FineTune, emit: Emit) -> bool:

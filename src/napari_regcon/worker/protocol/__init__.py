@@ -34,6 +34,7 @@ from napari_regcon.worker.protocol.requests import (
     CloseImage,
     Configure,
     FindRegions,
+    Job,
     OpenImage,
     Paint,
     PaintedPlane,
@@ -45,16 +46,18 @@ from napari_regcon.worker.protocol.requests import (
     UseCache,
 )
 from napari_regcon.worker.protocol.training import (
+    AdaptFeatures,
     FineTune,
     FinishTraining,
     TrainingEvent,
     TrainingWritten,
 )
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "AdaptFeatures",
     "ArraySource",
     "CacheUse",
     "Cancel",
@@ -68,6 +71,7 @@ __all__ = [
     "FindRegions",
     "FineTune",
     "FinishTraining",
+    "Job",
     "JobDone",
     "JobFailed",
     "JobNote",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_regcon.worker.protocol.training import FineTune, FinishTraining
+from napari_regcon.worker.protocol.training import AdaptFeatures, FineTune, FinishTraining
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,16 +242,16 @@ class Shutdown:
     """End the engine process."""
 
 
+Job: TypeAlias = Preview | SegmentVolume | FindRegions | FineTune | AdaptFeatures
+"""Work that takes long; each is answered until it has ended."""
+
 Request: TypeAlias = (
     Configure
     | OpenImage
     | CloseImage
     | Paint
     | SetClasses
-    | Preview
-    | SegmentVolume
-    | FindRegions
-    | FineTune
+    | Job
     | FinishTraining
     | UseCache
     | Cancel

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_regcon.config import FinetuneConfig
+from napari_regcon.config import FinetuneConfig, PretrainConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
+    from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainLook, PretrainStep
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,40 @@ class FineTune:
 
 
 @dataclass(frozen=True)
+class AdaptFeatures:
+    """Train features on all open images, whatever is painted on them.
+
+    Answered as ``FineTune`` is.
+
+    Parameters
+    ----------
+    generation : int
+        Repeated in every answer.
+    out : pathlib.Path
+        The file to write, a name that ends in ``.safetensors``.
+    config : PretrainConfig
+        Parameters.
+    start : str or None
+        Pre-trained weights to begin with, which set the sizes; None for random ones.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    """
+
+    generation: int
+    out: Path
+    config: PretrainConfig = field(default_factory=PretrainConfig)
+    start: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
 class FinishTraining:
     """End the training of a generation now, and write the best network so far.
 
     Parameters
     ----------
     training : int
-        Generation of the ``FineTune``; nothing happens if that has ended already.
+        Generation of the training; nothing happens if that has ended already.
     """
 
     training: int
@@ -62,7 +90,7 @@ class TrainingEvent:
     """What training has to tell."""
 
     generation: int
-    event: FinetuneStep | FinetuneCheck
+    event: FinetuneStep | FinetuneCheck | PretrainStep | PretrainLook | CheckpointWritten
 
 
 @dataclass(frozen=True)
