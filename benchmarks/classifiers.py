@@ -64,7 +64,7 @@ class Ours:
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Return the class of each pixel."""
         columns = torch.from_numpy(np.ascontiguousarray(features.T))
-        return self._classes[self._fitted.scores(columns).argmax(0).numpy()]
+        return self._classes[self._fitted.probabilities(columns).argmax(0).numpy()]
 
 
 CLASSIFIERS: dict[str, Callable[[int], Any]] = {

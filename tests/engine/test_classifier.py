@@ -1,4 +1,4 @@
-"""The perceptron of the pixel head: its written-out gradients, its weights, its scores."""
+"""The perceptron of the pixel head: its written-out gradients, its weights, its probabilities."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,7 +39,7 @@ def _points(n, seed=0):
 
 
 def _accuracy(fitted, features, labels):
-    found = fitted.scores(torch.from_numpy(features.T.copy())).argmax(0).numpy()
+    found = fitted.probabilities(torch.from_numpy(features.T.copy())).argmax(0).numpy()
     return (found == labels).mean()
 
 
@@ -56,11 +56,11 @@ def test_the_same_input_gives_the_same_scores_whatever_the_number_of_threads():
         scores = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            scores.append(fit_classifier(features, labels, 2, CPU, seed=3).scores(probe))
+            scores.append(fit_classifier(features, labels, 2, CPU, seed=3).probabilities(probe))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*scores)
-    other = fit_classifier(features, labels, 2, CPU, seed=4).scores(probe)
+    other = fit_classifier(features, labels, 2, CPU, seed=4).probabilities(probe)
     assert not torch.equal(scores[0], other)
 
 
@@ -76,7 +76,7 @@ def test_scoring_on_several_threads_leaves_the_settings_of_the_libraries_alone()
     try:
         torch.set_num_threads(3)  # as no other test here, so that the scoring threads are new
         here, elsewhere = torch.__config__.parallel_info(), _settings_of_a_new_thread()
-        fitted.scores(probe)
+        fitted.probabilities(probe)
         assert torch.__config__.parallel_info() == here
         assert _settings_of_a_new_thread() == elsewhere
     finally:
@@ -92,8 +92,8 @@ def test_features_of_any_scale_and_constant_ones_are_fine(scale):
 
 def test_a_class_that_was_not_painted_is_never_predicted():
     features, labels = _points(200)
-    scores = fit_classifier(features, labels * 2, 3, CPU).scores(
+    found = fit_classifier(features, labels * 2, 3, CPU).probabilities(
         torch.from_numpy(features.T.copy())
     )
-    assert torch.isneginf(scores[1]).all()
-    assert torch.isfinite(scores[[0, 2]]).all()
+    assert (found[1] == 0).all()
+    assert torch.isfinite(found).all()

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from napari_regcon.engine.device import one_thread
 
-CHUNK_PX = 1 << 13
+CHUNK_PX = 1 << 12
 """Pixels a processor classifies at once, few enough to stay in its cache; a GPU takes all."""
 
 THREAD_NAME = "regcon-scores"
@@ -35,7 +35,7 @@ CLIP = 3.0
 
 @dataclass(frozen=True, eq=False)
 class FittedClassifier:
-    """Class scores of features: cut to their usual range, one hidden layer.
+    """Class probabilities from features: cut to their usual range, one hidden layer.
 
     Parameters
     ----------
@@ -55,11 +55,8 @@ class FittedClassifier:
     weight: Tensor
     bias: Tensor
 
-    def scores(self, features: Tensor) -> Tensor:
-        """Return ``(n_classes, n_pixels)`` scores of ``(n_features, n_pixels)`` features.
-
-        The softmax over classes gives probabilities, the largest score the class.
-        """
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Return ``(n_classes, n_pixels)`` probabilities of ``(n_features, n_pixels)`` features."""
         n_pixels = features.shape[1]
         result = features.new_empty((len(self.bias), n_pixels), dtype=torch.float32)
         on_processor = features.device.type == "cpu"
@@ -68,11 +65,11 @@ class FittedClassifier:
         workers = min(torch.get_num_threads(), len(starts)) if on_processor else 1
         with one_thread():
             if workers <= 1:
-                self._score(features, starts, width, result)
+                self._judge(features, starts, width, result)
                 return result
             # Each on chunks of its own, so that none waits for another after every operation.
             shares = [
-                _pool(workers).submit(self._score, features, starts[i::workers], width, result)
+                _pool(workers).submit(self._judge, features, starts[i::workers], width, result)
                 for i in range(workers)
             ]
             wait(shares)
@@ -81,8 +78,8 @@ class FittedClassifier:
         return result
 
     @torch.inference_mode()
-    def _score(self, features: Tensor, starts: range, width: int, result: Tensor) -> None:
-        """Score the chunks that start there, in memory that is taken once."""
+    def _judge(self, features: Tensor, starts: range, width: int, result: Tensor) -> None:
+        """Classify the chunks that start there, in memory that is taken once."""
         inputs = result.new_empty(len(self.low), width)
         hidden = result.new_empty(len(self.hidden_bias), width)
         for start in starts:
@@ -92,7 +89,8 @@ class FittedClassifier:
             torch.maximum(x.copy_(chunk), self.low, out=x)
             torch.minimum(x, self.high, out=x)
             torch.addmm(self.hidden_bias, self.hidden_weight, x, out=y).relu_()
-            torch.addmm(self.bias, self.weight, y, out=result[:, start : start + width])
+            scores = torch.addmm(self.bias, self.weight, y)
+            torch.softmax(scores, 0, out=result[:, start : start + width])
 
 
 @functools.cache
@@ -165,13 +163,20 @@ def _train(inputs: Tensor, targets: Tensor, n_classes: int, seed: int) -> list[T
     chances = counts[targets].float().rsqrt()
     batches = torch.multinomial(chances, STEPS * BATCH_PX, replacement=True)
     wanted = functional.one_hot(targets, n_classes).float()
-    adam = _Adam(parameters)
-    for step, batch in enumerate(batches.view(STEPS, BATCH_PX)):
-        found = gradients(
-            inputs[batch] * kept_inputs[step], wanted[batch], kept_hidden[step], *parameters
-        )
+    # Everything that can be is done for all steps at once: an operation takes longer to begin
+    # than to do on a batch.
+    shown = inputs[batches].view(STEPS, BATCH_PX, -1).mul_(kept_inputs)
+    said = wanted[batches].view(STEPS, BATCH_PX, -1)
+    flat = torch.cat([p.flatten() for p in parameters])
+    shapes, sizes = [p.shape for p in parameters], [p.numel() for p in parameters]
+    parts = torch.split(flat, sizes)
+    parameters = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    adam = _Adam(flat)
+    for step in range(STEPS):
+        found = gradients(shown[step], said[step], kept_hidden[step], *parameters)
         # One cycle: slow, quick, slow.
-        adam.step(found, LEARNING_RATE * math.sin(math.pi * (step + 0.5) / STEPS) ** 2)
+        rate = LEARNING_RATE * math.sin(math.pi * (step + 0.5) / STEPS) ** 2
+        adam.step(torch.cat([g.flatten() for g in found]), rate)
     return parameters
 
 
@@ -217,7 +222,7 @@ def _coins(rng: np.random.Generator, width: int) -> Tensor:
     """
     n = STEPS * BATCH_PX * width
     bits = np.unpackbits(np.frombuffer(rng.bytes(-(-n // 8)), np.uint8), count=n)
-    return torch.from_numpy(bits << 1).view(STEPS, BATCH_PX, width)
+    return torch.from_numpy(bits << 1).view(STEPS, BATCH_PX, width).float()
 
 
 class _Adam:
@@ -227,20 +232,18 @@ class _Adam:
     stroke would wait seconds for that.
     """
 
-    def __init__(self, parameters: list[Tensor]) -> None:
+    def __init__(self, parameters: Tensor) -> None:
         self._parameters = parameters
-        self._means = [torch.zeros_like(p) for p in parameters]
-        self._squares = [torch.zeros_like(p) for p in parameters]
+        self._mean = torch.zeros_like(parameters)
+        self._square = torch.zeros_like(parameters)
         self._n_steps = 0
 
-    def step(self, found: tuple[Tensor, ...], rate: float) -> None:
-        """Change the parameters in place, by their gradients."""
+    def step(self, gradient: Tensor, rate: float) -> None:
+        """Change the parameters in place, by their gradient."""
         self._n_steps += 1
         mean_share, square_share = 1 - 0.9**self._n_steps, 1 - 0.999**self._n_steps
-        state = zip(self._parameters, found, self._means, self._squares, strict=True)
-        for parameter, gradient, mean, square in state:
-            mean.lerp_(gradient, 0.1)
-            square.lerp_(gradient.square(), 0.001)
-            root = (square / square_share).sqrt_().add_(1e-8)
-            parameter.mul_(1 - rate * WEIGHT_DECAY)
-            parameter.addcdiv_(mean, root, value=-rate / mean_share)
+        self._mean.lerp_(gradient, 0.1)
+        self._square.lerp_(gradient.square(), 0.001)
+        root = (self._square / square_share).sqrt_().add_(1e-8)
+        self._parameters.mul_(1 - rate * WEIGHT_DECAY)
+        self._parameters.addcdiv_(self._mean, root, value=-rate / mean_share)

@@ -138,10 +138,11 @@ def _painted_pixels(
     example: SupportExample, n_spatial: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose painted pixels of an example: ``(n, n_spatial)`` places in its view, and classes."""
-    inside = np.argwhere(example.labels)
-    labels = example.labels[inside[:, 0], inside[:, 1]].astype(np.int64) - 1
+    # Several times quicker than over two axes.
+    inside = np.flatnonzero(example.labels)
+    labels = example.labels.ravel()[inside].astype(np.int64) - 1
     kept = evenly(labels, rng)
     where = np.zeros((len(kept), n_spatial), dtype=np.int64)
-    where[:, -2:] = inside[kept]
+    where[:, -2:] = np.stack(np.unravel_index(inside[kept], example.labels.shape), 1)
     where += np.asarray(example.box.start[len(example.box.start) - n_spatial :])
     return where, labels[kept]

@@ -131,8 +131,8 @@ class FineTuned(Segmenter):
 class _Unchanged:
     """Stands for a classifier where the features are the scores already."""
 
-    def scores(self, features: torch.Tensor) -> torch.Tensor:
-        return features.float()
+    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(features.float(), 0)
 
 
 def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from napari_regcon.config import PixelHeadConfig
 from napari_regcon.engine.classifier import fit_classifier
@@ -31,16 +30,18 @@ from napari_regcon.nn.filter_bank import geometric_sigmas
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
+    import torch
+
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
     from napari_regcon.types import Box, Volume
 
 
-class Scorer(Protocol):
+class Classifier(Protocol):
     """What a predictor asks of a classifier."""
 
-    def scores(self, features: torch.Tensor) -> torch.Tensor:
-        """Return class scores ``(n_classes, N)`` of features ``(n_features, N)``."""
+    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
+        """Return ``(n_classes, n_pixels)`` of features ``(n_features, n_pixels)``."""
         ...
 
 
@@ -51,8 +52,8 @@ class PixelPredictor(Predictor):
     ----------
     classes : tuple of str
         Class names.
-    classifier : Scorer
-        Scores from features.
+    classifier : Classifier
+        Probabilities from features.
     source : FeatureSource
         Where features come from.
     first : SupportExample
@@ -62,7 +63,7 @@ class PixelPredictor(Predictor):
     def __init__(
         self,
         classes: tuple[str, ...],
-        classifier: Scorer,
+        classifier: Classifier,
         source: FeatureSource,
         first: SupportExample,
     ) -> None:
@@ -99,16 +100,14 @@ class PixelPredictor(Predictor):
     def _planes(self, features: torch.Tensor, tile: Box, planes: slice) -> np.ndarray:
         """Predict a tile, or the same bytes of some planes of a tile of a stack."""
         if self.spatial_ndim == 2:
-            scores = self._classifier.scores(features.flatten(1))
-            return _probabilities(scores, tile.shape)
-        wanted = features[:, planes].unbind(1)
-        parts = [self._classifier.scores(plane.flatten(1)) for plane in wanted]
-        return _probabilities(torch.stack(parts, 1), (len(parts), *tile.shape[1:]))
+            return self._classify(features, tile.shape)
+        parts = [self._classify(plane, tile.shape[1:]) for plane in features[:, planes].unbind(1)]
+        return np.stack(parts, 1)
 
-
-def _probabilities(scores: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    values: np.ndarray = torch.softmax(scores, 0).reshape(-1, *shape).cpu().numpy()
-    return values
+    def _classify(self, features: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:
+        found = self._classifier.probabilities(features.flatten(1))
+        values: np.ndarray = found.reshape(-1, *shape).cpu().numpy()
+        return values
 
 
 class PixelHead(Segmenter):
