@@ -269,3 +269,13 @@ def test_lock_file_that_cannot_be_read_or_written(folder, file, official):
     (folder / "weights-lock.json").mkdir(parents=True)
     with pytest.raises(WeightsError, match="cannot be read"):
         weights.import_file(file)
+
+
+def test_weights_of_ones_own_can_be_deleted_and_those_that_ship_cannot(folder, file):
+    weights.import_file(file)
+    weights.remove("mine")
+    assert not (folder / "mine.pt").exists()
+    with pytest.raises(WeightsError, match="no weights called"):
+        weights.remove("mine")
+    with pytest.raises(WeightsError, match="ship with the plugin"):
+        weights.remove("regcon-em")

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 from engine_harness import Heard, Window
 
 from napari_regcon.config import PretrainConfig
 from napari_regcon.engine.embedding import load_network
-from napari_regcon.engine.pretrain_events import PretrainLook, PretrainStep
+from napari_regcon.engine.pretrain_events import PretrainStep
 from napari_regcon.worker.client import EngineClient
 from napari_regcon.worker.protocol import (
     AdaptFeatures,
     CloseImage,
     Configure,
     FinishTraining,
-    JobDone,
     JobFailed,
-    PreviewDone,
     TrainingEvent,
     TrainingWritten,
 )
@@ -59,25 +56,7 @@ def wait_for_step(window, generation, n):
     )
 
 
-def test_nothing_needs_to_be_painted_and_the_result_segments(window, tmp_path):
-    out = tmp_path / "mine.safetensors"
-    generation = adapt(window, out, PretrainConfig(steps=3, **QUICK))
-    done = window.heard.end_of(generation)
-    assert done == JobDone(generation, cancelled=False, elapsed_s=done.elapsed_s)
-    assert [e.step for e in told(window, generation, PretrainStep)] == [1, 2, 3]
-    assert told(window, generation, PretrainLook)[-1].regions is not None
-    (written,) = window.heard.of_type(TrainingWritten)
-    assert (written.path, written.steps, written.best) == (out, 3, None)
-    _, info = load_network(out)
-    assert json.loads(info.card["images"])[0]["fingerprint"]
-    plane = np.zeros(SHAPE[1:], np.uint8)
-    plane[10:20, 5:10], plane[10:20, 100:110] = 1, 2
-    window.paint(plane=plane)
-    window.client.send(Configure("cpu", "pixel-head", (("features", "both"),), str(out)))
-    assert isinstance(window.heard.end_of(window.preview()), PreviewDone)
-
-
-def test_it_ends_early_or_is_cancelled_and_says_what_cannot_be(window, tmp_path):
+def test_it_needs_no_strokes_ends_early_or_is_cancelled_and_says_what_cannot_be(window, tmp_path):
     out = tmp_path / "mine.safetensors"
     missing = adapt(window, out, start=str(tmp_path / "none.safetensors"))
     failed = window.heard.end_of(missing)
@@ -97,7 +76,11 @@ def test_it_ends_early_or_is_cancelled_and_says_what_cannot_be(window, tmp_path)
     wait_for_step(window, finished, before + 2)
     window.client.send(FinishTraining(finished))
     assert window.heard.end_of(finished).cancelled is False
-    assert load_network(out)[0].width == 4
+    (written,) = window.heard.of_type(TrainingWritten)
+    assert (written.path, written.best) == (out, None)
+    net, info = load_network(out)
+    assert net.width == 4
+    assert json.loads(info.card["images"])[0]["fingerprint"]
 
     failed = window.heard.end_of(adapt(window, out))
     assert isinstance(failed, JobFailed)

@@ -62,6 +62,13 @@ def import_file(
 
 
 @app.command()
+def remove(name: Annotated[str, typer.Argument(help="A name from 'weights list'.")]) -> None:
+    """Delete weights that were fetched, imported or made."""
+    weights.remove(name)
+    _say(f"Deleted {name}.")
+
+
+@app.command()
 def info(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name, or a file.")],
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject
 
+from napari_regcon._qt.adapting import Adapting
 from napari_regcon._qt.autosave import Autosave
 from napari_regcon._qt.background import Background
 from napari_regcon._qt.classes import Classes
@@ -95,6 +96,9 @@ class DockCore(QObject):
             self.workspace, self.link, self.watch, self.results, self.background, self
         )
         self.training = Training(
+            self.workspace, self.link, self.watch, self.background, scratch, self
+        )
+        self.adapting = Adapting(
             self.workspace, self.link, self.watch, self.background, scratch, self
         )
         self.saving = Saving(self.workspace, self.classes, self.background, self)

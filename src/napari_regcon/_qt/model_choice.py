@@ -81,14 +81,14 @@ class ModelChoice(QObject):
             self._status.fail("session", trouble)
 
     def _configure(self) -> None:
-        if self._look_at_weights():
+        if self.look_at_weights():
             return
         choice = self._panel.choice
         self._core.link.send(choice)
         self._core.snapshot.model = choice
         self._core.live.request()
 
-    def _look_at_weights(self) -> str:
+    def look_at_weights(self) -> str:
         """Show which weights there are now, and return why the choice cannot be used yet."""
         why_not = ""
         if self._panel.default_weights is not None:
@@ -98,12 +98,12 @@ class ModelChoice(QObject):
         return why_not
 
     def _fetch(self, name: str) -> None:
-        self._look_at_weights()
+        self.look_at_weights()
         self._shop.fetch(name)
 
     def _answer(self, accepted: bool) -> None:
         self._shop.answer(accepted)
-        self._look_at_weights()
+        self.look_at_weights()
 
     def _import(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self._panel, "Weights from a file", "", WEIGHT_FILES)
@@ -118,6 +118,6 @@ class ModelChoice(QObject):
         """Look again: files may have come or gone while another program was in front."""
         if state != Qt.ApplicationState.ApplicationActive:
             return
-        why_not = self._look_at_weights()
+        why_not = self.look_at_weights()
         if not why_not and self._panel.choice != self._core.snapshot.model:
             self._configure()

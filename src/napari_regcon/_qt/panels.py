@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_regcon._qt.adapt_panel import AdaptPanel
 from napari_regcon._qt.correct_panel import CorrectPanel
 from napari_regcon._qt.export_panel import ExportPanel
 from napari_regcon._qt.image_panel import ImagePanel
@@ -32,6 +33,7 @@ class Panels:
     regions: RegionsPanel
     segment: SegmentPanel
     train: TrainPanel
+    adapt: AdaptPanel
     correct: CorrectPanel
     export: ExportPanel
     session: SessionPanel
@@ -47,19 +49,23 @@ class Panels:
         parent : QWidget
             Owner of the sections.
         """
+        train = TrainPanel(parent)
+        adapt = AdaptPanel(parent)
+        train.fill(adapt)
         return cls(
             ImagePanel(layers, parent),
             ModelPanel(parent),
             LabelsPanel(parent),
             RegionsPanel(parent),
             SegmentPanel(parent),
-            TrainPanel(parent),
+            train,
+            adapt,
             CorrectPanel(parent),
             ExportPanel(parent),
             SessionPanel(parent),
         )
 
     def in_order(self) -> tuple[Section, ...]:
-        """Return the sections from top to bottom."""
+        """Return the sections from top to bottom, without those that are part of another."""
         before = (self.image, self.model, self.labels, self.regions, self.segment)
         return (*before, self.train, self.correct, self.export, self.session)

@@ -81,8 +81,7 @@ class TrainControl(QObject):
             self._panel.allow(work.state.missing_labels(table.background))
 
     def _list_starts(self) -> None:
-        known = (e for e in weights.entries() if e.method == "pixel-head")
-        self._panel.list_starts([e.name for e in known if weights.path_of(e).exists()])
+        self._panel.list_starts(starts())
 
     def _start(self, config: FinetuneConfig, start: str) -> None:
         self._core.training.start(config, start or None, self._model.choice.device)
@@ -104,3 +103,9 @@ class TrainControl(QObject):
 
     def _use(self, name: str) -> None:
         self._model.choose("fine-tuned", {}, name, self._model.choice.device)
+
+
+def starts() -> list[str]:
+    """Return the names of the pre-trained weights that are here, for a training to begin with."""
+    known = (e for e in weights.entries() if e.method == "pixel-head")
+    return [e.name for e in known if weights.path_of(e).exists()]

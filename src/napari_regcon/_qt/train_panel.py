@@ -19,10 +19,16 @@ _ABOUT = (
     "strokes count at once. Every fifth stroke is kept back to judge it."
 )
 _USE = "Segment with this network. To go back, choose another method or other weights under Model."
+_LOSS_COLOR = "#8a8f98"
 
 
 class TrainPanel(TrainingSection):
     """Starts and ends a training on what is painted, and shows how good it gets."""
+
+    CURVES = (
+        "Grey: loss on what is learnt from (lower is better). In the colour of each class: Dice on "
+        "strokes that were kept back (1 is perfect)."
+    )
 
     def __init__(self, parent: QWidget | None = None) -> None:
         button = ("Train", "Train a network on what is painted.")
@@ -30,12 +36,13 @@ class TrainPanel(TrainingSection):
 
     def show_step(self, step: FinetuneStep) -> None:
         """Show how far it is."""
-        super().show_step(step)
-        self._curves.add_step(step)
+        self._show_progress(step)
+        self._curves.add("loss", _LOSS_COLOR, step.step, step.loss, smooth=True)
 
     def show_check(self, check: FinetuneCheck, colors: Mapping[str, str]) -> None:
         """Show how good it is on strokes that it does not learn from."""
-        self._curves.add_check(check, colors)
+        for name, value in check.dice.items():
+            self._curves.add(name, colors.get(name, _LOSS_COLOR), check.step, value)
 
     def show_made(self, name: str, best: FinetuneCheck | None, steps: int) -> None:
         """Say what was made, and offer to use it."""

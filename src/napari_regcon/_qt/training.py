@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
+from napari_regcon.engine.pretrain_events import PretrainLook, PretrainStep
 from napari_regcon.engine.weights import copy_in
 from napari_regcon.worker.protocol import (
     EngineDied,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from napari_regcon._qt.jobs import EngineLink
     from napari_regcon._qt.paint_watch import PaintWatch
     from napari_regcon._qt.workspace import ImageWork, Workspace
-    from napari_regcon.config import FinetuneConfig
     from napari_regcon.engine.weights import WeightsEntry
+    from napari_regcon.worker.protocol import Request
 
 
 class Training(QObject):
@@ -60,14 +61,17 @@ class Training(QObject):
     changed : Signal
         A training began or ended.
     stepped : Signal
-        FinetuneStep.
+        FinetuneStep or PretrainStep.
     checked : Signal
-        FinetuneCheck.
+        FinetuneCheck or PretrainLook.
     noted, failed : Signal
         str: something the user should know; why there is no network.
     made : Signal
         str, TrainingWritten: a network is there, known by this name.
     """
+
+    PREFIX = "trained"
+    """How the names of what is made begin."""
 
     changed = Signal()
     stepped = Signal(object)
@@ -91,7 +95,7 @@ class Training(QObject):
         self._watch = watch
         self._background = background
         self._scratch = scratch
-        self._wanted: tuple[FinetuneConfig, str | None, str] | None = None
+        self._wanted: tuple[Any, str | None, str] | None = None
         self._generation = 0
         self._name = ""
         link.event.connect(self._on_event)
@@ -103,13 +107,13 @@ class Training(QObject):
         """Whether a training is under way."""
         return self._wanted is not None or bool(self._generation)
 
-    def start(self, config: FinetuneConfig, start: str | None, device: str) -> None:
+    def start(self, config: Any, start: str | None, device: str) -> None:
         """Train on all that is painted, on whatever image.
 
         Parameters
         ----------
         config : FinetuneConfig
-            Parameters.
+            Parameters; of another class where a subclass trains something else.
         start : str or None
             Pre-trained weights to begin with; None for random ones.
         device : str
@@ -120,7 +124,7 @@ class Training(QObject):
             return
         self._wanted = (config, start, device)
         now = datetime.now().astimezone()
-        self._name = f"{_plain(work.state.name)}-{now:%Y%m%d-%H%M%S}"
+        self._name = f"{self.PREFIX}-{_plain(work.state.name)}-{now:%Y%m%d-%H%M%S}"
         self.changed.emit()
         self._ask()
 
@@ -147,7 +151,10 @@ class Training(QObject):
             return
         self._generation = self._link.next_generation()
         out = self._scratch / f"{self._name}.safetensors"
-        self._link.send(FineTune(self._generation, out, config, start, device))
+        self._link.send(self._request(out, config, start, device))
+
+    def _request(self, out: Path, config: Any, start: str | None, device: str) -> Request:
+        return FineTune(self._generation, out, config, start, device)
 
     def _tell(self, work: ImageWork) -> None:
         """Let new strokes enter the training, also where there is no live preview."""
@@ -158,9 +165,9 @@ class Training(QObject):
         match event:
             case EngineDied() if self._generation in event.pending:
                 self._end(event.message)
-            case TrainingEvent(event=FinetuneStep()) if self._is_ours(event):
+            case TrainingEvent(event=FinetuneStep() | PretrainStep()) if self._is_ours(event):
                 self.stepped.emit(event.event)
-            case TrainingEvent(event=FinetuneCheck()) if self._is_ours(event):
+            case TrainingEvent(event=FinetuneCheck() | PretrainLook()) if self._is_ours(event):
                 self.checked.emit(event.event)
             case TrainingWritten() if self._is_ours(event):
                 self._file(event)
@@ -192,8 +199,8 @@ class Training(QObject):
 
 
 def _plain(name: str) -> str:
-    """Return a name as names of weights may be: a letter first, nothing that files dislike."""
-    return f"trained-{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')[:60] or 'image'}"
+    """Return a name without anything that files dislike."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "image"
 
 
 def _take_in(path: Path, name: str) -> Generator[None, None, WeightsEntry]:

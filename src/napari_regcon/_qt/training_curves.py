@@ -1,29 +1,29 @@
-"""Curves of a training: the loss, and the Dice of each class on strokes kept back."""
+"""Curves of a training, whatever it has to show."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import pyqtgraph as pg
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
-
 _HEIGHT_PX = 150
 _DRAW_EVERY_MS = 500
 """Drawing costs the window a frame, and nobody reads faster."""
-_LOSS_COLOR = "#8a8f98"
 _SMOOTH = 0.9
 
 
 class TrainingCurves(QWidget):
-    """A plot against steps: Dice of each class in its colour, and the smoothed loss in grey."""
+    """A plot against steps, of values from 0 to about 1, each in its colour.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    tooltip : str
+        What is shown.
+    parent : QWidget, optional
+        Owner.
+    """
+
+    def __init__(self, tooltip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         # Put together by hand, as a whole plot item leaves menus without a parent behind.
         self._box = pg.ViewBox(enableMouse=False, enableMenu=False)
@@ -36,10 +36,7 @@ class TrainingCurves(QWidget):
         view = pg.GraphicsView(self, background=None)
         view.setCentralItem(layout)
         view.setFixedHeight(_HEIGHT_PX)
-        view.setToolTip(
-            "Grey: loss on what is learnt from (lower is better). In the colour of each class: "
-            "Dice on strokes that were kept back (1 is perfect)."
-        )
+        view.setToolTip(tooltip)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(view)
@@ -58,23 +55,25 @@ class TrainingCurves(QWidget):
         self._lines.clear()
 
     def points(self, name: str) -> list[tuple[float, float]]:
-        """Return the points of a curve, ``"loss"`` or the name of a class: step and value."""
+        """Return the points of a curve: step and value."""
         return list(zip(*self._points.get(name, ([], [])), strict=True))
 
-    def add_step(self, step: FinetuneStep) -> None:
-        """Add to the loss."""
-        before = self._points.get("loss")
-        loss = _SMOOTH * before[1][-1] + (1 - _SMOOTH) * step.loss if before else step.loss
-        self._add("loss", _LOSS_COLOR, step.step, loss)
+    def add(self, name: str, color: str, x: float, y: float, *, smooth: bool = False) -> None:
+        """Add a point to a curve.
 
-    def add_check(self, check: FinetuneCheck, colors: Mapping[str, str]) -> None:
-        """Add to the Dice of each class."""
-        for name, value in check.dice.items():
-            self._add(name, colors.get(name, _LOSS_COLOR), check.step, value)
-
-    def _add(self, name: str, color: str, x: float, y: float) -> None:
+        Parameters
+        ----------
+        name, color : str
+            Of the curve, which is begun where there is none of this name.
+        x, y : float
+            The point.
+        smooth : bool
+            Draw a thin line through a moving average, for what goes up and down from step to step.
+        """
+        if smooth and name in self._points:
+            y = _SMOOTH * self._points[name][1][-1] + (1 - _SMOOTH) * y
         if name not in self._lines:
-            pen = pg.mkPen(color, width=1 if name == "loss" else 2)
+            pen = pg.mkPen(color, width=1 if smooth else 2)
             self._lines[name] = pg.PlotDataItem(pen=pen)
             self._box.addItem(self._lines[name])
             self._points[name] = ([], [])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_regcon.engine.finetune_events import FinetuneStep
+    from napari_regcon.engine.pretrain_events import PretrainStep
 
 
 class TrainingSection(Section):
@@ -43,6 +44,9 @@ class TrainingSection(Section):
     use_wanted : Signal
         str: use the network of this name.
     """
+
+    CURVES = ""
+    """What the curves show."""
 
     start_wanted = Signal(object, str)
     finish_wanted = Signal()
@@ -73,7 +77,7 @@ class TrainingSection(Section):
         )
         self._bar = QProgressBar(self)
         self._bar.setRange(0, 1000)
-        self._curves = TrainingCurves(self)
+        self._curves = TrainingCurves(self.CURVES, self)
         self._note = Hint()
         self._use = ActionButton("Use it", use, lambda: self.use_wanted.emit(self._made))
         self._made = ""
@@ -112,8 +116,7 @@ class TrainingSection(Section):
             self._note.say("")
             self._use.hide()
 
-    def show_step(self, step: FinetuneStep) -> None:
-        """Show how far it is."""
+    def _show_progress(self, step: FinetuneStep | PretrainStep) -> None:
         self._bar.setValue(int(1000 * step.done))
         left = step.elapsed_s * (1 - step.done) / max(step.done, 1e-6)
         self._bar.setFormat(f"{100 * step.done:.0f} % · {duration(left)} left")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Image, Shapes
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
+from napari_regcon._qt.adapt_control import AdaptControl
 from napari_regcon._qt.column import Column
 from napari_regcon._qt.core import DockCore
 from napari_regcon._qt.engine_report import EngineReport
@@ -64,6 +65,14 @@ class RegconWidget(QWidget):
         self.model_choice = ModelChoice(self.core, self.panels.model, self.shop, self.status, self)
         self.train_control = TrainControl(
             self.core, self.panels.train, self.panels.model, self.status, self
+        )
+        self.adapt_control = AdaptControl(
+            self.core,
+            self.panels.adapt,
+            self.panels.model,
+            self.model_choice.look_at_weights,
+            self.status,
+            self,
         )
         self.shortcuts = Shortcuts(self.viewer)
         self._lay_out()

@@ -100,12 +100,24 @@ class PretrainConfig:
         minimum=0.0,
         maximum=10080.0,
     )
-    steps: int = param(8000, "Steps", "Optimiser steps in all.", minimum=1)
+    steps: int = param(
+        8000, "Steps", "Optimiser steps in all.", minimum=1, maximum=10**7, advanced=True
+    )
     episodes_per_step: int = param(
-        8, "Episodes a step", "Stroke episodes (two crops each) in a batch.", minimum=0
+        8,
+        "Episodes a step",
+        "Stroke episodes (two crops each) in a batch.",
+        minimum=0,
+        maximum=1024,
+        advanced=True,
     )
     views_per_step: int = param(
-        8, "View pairs a step", "Pairs of views for the region losses in a batch.", minimum=0
+        8,
+        "View pairs a step",
+        "Pairs of views for the region losses in a batch.",
+        minimum=0,
+        maximum=1024,
+        advanced=True,
     )
     views_every: int = param(
         1,
@@ -113,24 +125,88 @@ class PretrainConfig:
         "At 1 a batch holds episodes and view pairs; otherwise every so many steps are of view "
         "pairs alone and the others of episodes alone.",
         minimum=1,
+        maximum=1000,
+        advanced=True,
     )
-    learning_rate: float = param(2e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1)
+    learning_rate: float = param(
+        2e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1, advanced=True
+    )
     average_decay: float = param(
-        0.998, "Averaging", "Decay of the moving average of the weights.", minimum=0, maximum=1
+        0.998,
+        "Averaging",
+        "Decay of the moving average of the weights.",
+        minimum=0,
+        maximum=1,
+        advanced=True,
     )
-    episode_weight: float = param(1.0, "Episodes", "Weight of the stroke episodes.", minimum=0)
+    episode_weight: float = param(
+        1.0, "Episodes", "Weight of the stroke episodes.", minimum=0, maximum=100, advanced=True
+    )
     ridge: float = param(
-        0.1, "Ridge", "Of the head that is fitted in an episode.", minimum=1e-4, maximum=10
+        0.1,
+        "Ridge",
+        "Of the head that is fitted in an episode.",
+        minimum=1e-4,
+        maximum=10,
+        advanced=True,
     )
-    grey_weight: float = param(0.5, "Grey", "Weight of the grey loss.", minimum=0)
-    semantic_weight: float = param(0.1, "Semantic", "Weight of the region contrast.", minimum=0)
-    usage_weight: float = param(0.2, "Usage", "Weight against unused regions.", minimum=0)
-    embedding: int = param(32, "Embedding", "Features per pixel.", minimum=4, maximum=256)
-    regions: int = param(8, "Regions", "Soft regions.", minimum=4, maximum=16)
-    width: int = param(16, "Width", "Channels at full resolution.", minimum=4, maximum=64)
-    levels: int = param(5, "Levels", "Resolutions of the network.", minimum=2, maximum=6)
-    checkpoint_every: int = param(200, "Checkpoint every", "Steps between checkpoints.", minimum=1)
-    seed: int = param(0, "Seed", "Same data and seed give the same weights.", minimum=0)
+    grey_weight: float = param(
+        0.5, "Grey", "Weight of the grey loss.", minimum=0, maximum=100, advanced=True
+    )
+    semantic_weight: float = param(
+        0.1, "Semantic", "Weight of the region contrast.", minimum=0, maximum=100, advanced=True
+    )
+    usage_weight: float = param(
+        0.2, "Usage", "Weight against unused regions.", minimum=0, maximum=100, advanced=True
+    )
+    embedding: int = param(
+        32,
+        "Embedding",
+        "Features per pixel, where training begins with random weights.",
+        minimum=4,
+        maximum=256,
+        advanced=True,
+    )
+    regions: int = param(
+        8,
+        "Regions",
+        "Soft regions, where training begins with random weights.",
+        minimum=4,
+        maximum=16,
+        advanced=True,
+    )
+    width: int = param(
+        16,
+        "Width",
+        "Channels at full resolution, where training begins with random weights.",
+        minimum=4,
+        maximum=64,
+        advanced=True,
+    )
+    levels: int = param(
+        5,
+        "Levels",
+        "Resolutions of the network, where training begins with random weights.",
+        minimum=2,
+        maximum=6,
+        advanced=True,
+    )
+    checkpoint_every: int = param(
+        200,
+        "Checkpoint every",
+        "Steps between checkpoints.",
+        minimum=1,
+        maximum=10**6,
+        advanced=True,
+    )
+    seed: int = param(
+        0,
+        "Seed",
+        "Same data and seed give the same weights.",
+        minimum=0,
+        maximum=2**31 - 1,
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         validate(self)

@@ -41,6 +41,8 @@ class PretrainLook:
     ----------
     step : int
         Steps done.
+    n_features, n_regions : int
+        How many there could be.
     effective_rank : float
         exp of the entropy of the embedding's spectrum; near 1 means collapse.
     region_use : float
@@ -52,6 +54,8 @@ class PretrainLook:
     """
 
     step: int
+    n_features: int
+    n_regions: int
     effective_rank: float
     region_use: float = float("nan")
     picture: np.ndarray | None = None

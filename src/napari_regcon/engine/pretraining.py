@@ -205,13 +205,14 @@ class Pretraining:
         embedding = self.average(images.to(self.device.torch_device))
         flat = embedding.permute(1, 0, 2, 3).flatten(1)
         rank = _perplexity(torch.linalg.eigvalsh(torch.cov(flat)).clamp(min=0))
+        about = (self.step, self.config.embedding, self.config.regions, rank)
         if not self.config.has_regions:
-            return PretrainLook(self.step, rank)
+            return PretrainLook(*about)
         use = float(information(self.average.region_logits(embedding).softmax(1)).exp())
         seen = torch.from_numpy(picture)[None, None].to(self.device.torch_device)
         regions = self.average.region_logits(self.average(seen))[0].argmax(0)
         grey = (255 * picture.clip(0, 1)).astype(np.uint8)
-        return PretrainLook(self.step, rank, use, grey, regions.cpu().numpy().astype(np.uint8))
+        return PretrainLook(*about, use, grey, regions.cpu().numpy().astype(np.uint8))
 
     def state(self) -> dict[str, Any]:
         """Return everything a later run needs."""

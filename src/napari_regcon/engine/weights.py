@@ -32,7 +32,7 @@ from napari_regcon.engine.weights_registry import (
     path_of,
     weights_dir,
 )
-from napari_regcon.engine.weights_store import disk_error, part_file, settle, sha256_of
+from napari_regcon.engine.weights_store import disk_error, part_file, remove, settle, sha256_of
 from napari_regcon.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ __all__ = [
     "load_state",
     "path_of",
     "recognise",
+    "remove",
     "require_licence",
     "weights_dir",
 ]

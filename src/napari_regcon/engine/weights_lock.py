@@ -178,6 +178,12 @@ def record_file(name: str, stored: StoredFile) -> None:
     _write_lock(replace(lock, files=lock.files | {name: stored}))
 
 
+def forget_file(name: str) -> None:
+    """Forget a file, for example because it is deleted."""
+    lock = read_lock()
+    _write_lock(replace(lock, files={n: f for n, f in lock.files.items() if n != name}))
+
+
 def licence_accepted(entry: WeightsEntry) -> bool:
     """Whether the weights may be used: nothing to accept, or accepted already."""
     return not entry.research_only or read_lock().accepted.get(entry.name) == entry.licence

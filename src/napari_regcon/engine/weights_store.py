@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
 from napari_regcon.engine.weights_check import check_file
-from napari_regcon.engine.weights_lock import LOCK_NAME, StoredFile, known_sum, record_file
+from napari_regcon.engine.weights_lock import (
+    LOCK_NAME,
+    StoredFile,
+    find,
+    forget_file,
+    known_sum,
+    record_file,
+)
 from napari_regcon.engine.weights_registry import DIR_VARIABLE, WeightsEntry, path_of
 from napari_regcon.errors import WeightsError
 
@@ -62,6 +69,25 @@ def settle(entry: WeightsEntry, path: Path, *, source: str = "found") -> str:
     if expected is None:
         record_file(entry.name, stored)
     return actual
+
+
+def remove(name: str) -> None:
+    """Delete weights from the weights folder, and forget them.
+
+    Raises
+    ------
+    WeightsError
+        If there are none of this name, they ship with the plugin, or cannot be deleted.
+    """
+    entry = find(name)
+    if entry.packaged_file:
+        raise WeightsError(f"The weights {name!r} ship with the plugin and stay.")
+    path = path_of(entry)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be deleted: {error}") from error
+    forget_file(name)
 
 
 def sha256_of(path: Path) -> str:
