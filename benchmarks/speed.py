@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 # Before torch is imported: waiting threads must not spin beside another process.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from benchmarks import speed_engine, speed_networks, speed_volume
+from benchmarks import speed_engine, speed_networks, speed_training, speed_volume
 from benchmarks.environment import environment
 from benchmarks.timing import Row, table
 
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     "preview": speed_engine.preview,
     "volume": speed_volume.whole_volume,
     "size": speed_volume.cost_against_size,
+    "finetune": speed_training.fine_tuning,
 }
 
 

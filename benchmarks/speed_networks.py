@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 
 from benchmarks import universeg_forms as forms
 from benchmarks.methods import skimage_features
-from benchmarks.timing import Row, in_turn, synchronize
+from benchmarks.timing import Row, in_turn, matmul_rates
 from napari_regcon.config import PixelHeadConfig
 from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.phantom import make_phantom
@@ -24,7 +23,6 @@ from napari_regcon.types import Box, Volume
 if TYPE_CHECKING:
     import argparse
 
-MATRIX = 2048
 PLANE_PX = 1024
 
 
@@ -35,16 +33,8 @@ def matrix_multiply(options: argparse.Namespace) -> list[Row]:
     for dtype in (torch.float32, torch.bfloat16):
         if dtype == torch.bfloat16 and not device.supports_bf16:
             continue
-        a = torch.rand(MATRIX, MATRIX, device=device.torch_device).to(dtype)
-        rates = []
-        for turn in range(options.repeats + 1):
-            synchronize()
-            start = time.perf_counter()
-            _ = a @ a
-            synchronize()
-            if turn:
-                rates.append(2 * MATRIX**3 / (time.perf_counter() - start) / 1e9)
-        rows.append(Row(f"matrix multiply {dtype}".replace("torch.", ""), "GFLOP/s", tuple(rates)))
+        rates = matmul_rates(device.torch_device, dtype, repeats=options.repeats)
+        rows.append(Row(f"matrix multiply {dtype}".replace("torch.", ""), "GFLOP/s", rates))
     return rows
 
 

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.array
 import numpy as np
@@ -34,25 +35,39 @@ PHANTOM_SHAPE = (32, 512, 512)
 PLANES_PX = 1024
 
 
+@dataclass(frozen=True)
+class _Kind:
+    name: str
+    method: str
+    parameters: dict[str, Any]
+    complete: bool = False
+
+
+SEGMENTERS = {
+    "filters": _Kind("pixel head, filters", "pixel-head", {}),
+    "both": _Kind("pixel head, filters and regcon-em", "pixel-head", {"features": "both"}),
+}
+
+
 def whole_volume(options: argparse.Namespace) -> list[Row]:
-    """Measure a whole volume: our segmenter beside the random forest on scikit-image features."""
+    """Measure a whole volume: each segmenter beside the random forest on scikit-image features."""
     with tempfile.TemporaryDirectory() as folder:
         path = options.volume
         if path is None:
             path = Path(folder) / "phantom.tif"
             tifffile.imwrite(path, np.asarray(make_phantom(PHANTOM_SHAPE, seed=3).volume.data))
-        ours, other = (_child(kind, str(path), options.device) for kind in ("ours", "forest"))
-    size = " x ".join(map(str, ours["shape"]))
-    memory = {"peak MB": ours["peak_mb"], "its peak MB": other["peak_mb"]}
+        found = {kind: _child(kind, str(path), options.device) for kind in (*SEGMENTERS, "forest")}
+    other = found.pop("forest")
     return [
         Row(
-            f"whole volume {size}, pixel head",
+            f"whole volume {' x '.join(map(str, ours['shape']))}, {SEGMENTERS[kind].name}",
             "s",
             (ours["seconds"],),
             "random forest, scikit-image",
             (other["seconds"],),
-            memory,
+            {"peak MB": ours["peak_mb"], "its peak MB": other["peak_mb"]},
         )
+        for kind, ours in found.items()
     ]
 
 
@@ -81,8 +96,10 @@ def _main(kind: str, argument: str, device: str) -> None:
     else:
         volume = open_volume(argument)
     start = time.perf_counter()
-    labels = _painted(volume)
-    (_forest if kind == "forest" else _ours)(volume, labels, device)
+    if kind == "forest":
+        _forest(volume, _painted(volume))
+    else:
+        _ours(volume, SEGMENTERS.get(kind, SEGMENTERS["filters"]), device)
     seconds = round(time.perf_counter() - start, 2)
     print(json.dumps({"seconds": seconds, "peak_mb": _peak_mb(), "shape": volume.label_shape}))
 
@@ -100,10 +117,13 @@ def _lazy_volume(n_planes: int) -> Volume:
     return Volume(stack.map_blocks(roll, dtype=plane.dtype), "ZYX", name="phantom planes")
 
 
-def _painted(volume: Volume) -> np.ndarray:
-    """Paint the brightest and the darkest of ten strokes' worth of pixels on the first plane."""
+def _painted(volume: Volume, *, complete: bool = False) -> np.ndarray:
+    """Label the bright and the dark on the first plane: ten strokes' worth of pixels, or all."""
     plane = np.asarray(volume.data[0])
     labels = np.zeros(volume.label_shape, np.uint8)
+    if complete:
+        labels[0] = np.where(plane > np.percentile(plane, 25), 1, 2)
+        return labels
     rng = np.random.default_rng(0)
     low, high = np.percentile(plane, [15, 60])
     for value, places in ((1, np.argwhere(plane > high)), (2, np.argwhere(plane < low))):
@@ -112,17 +132,18 @@ def _painted(volume: Volume) -> np.ndarray:
     return labels
 
 
-def _ours(volume: Volume, labels: np.ndarray, device: str) -> None:
+def _ours(volume: Volume, kind: _Kind, device: str) -> None:
     support = SupportSet(("background", "dark"))
-    support.add(volume, labels)
-    predictor = load_segmenter("pixel-head", device=device).fit(support)
+    labels = _painted(volume, complete=kind.complete)
+    support.add(volume, labels, complete=kind.complete)
+    predictor = load_segmenter(kind.method, device=device, **kind.parameters).fit(support)
     with tempfile.TemporaryDirectory() as folder:
         for event in segment_volume(volume, predictor, out=Path(folder) / "out.zarr"):
             if isinstance(event, Progress):
                 print(event.done, event.total, file=sys.stderr)
 
 
-def _forest(volume: Volume, labels: np.ndarray, device: str) -> None:
+def _forest(volume: Volume, labels: np.ndarray) -> None:
     first = skimage_features(np.asarray(volume.data[0]).astype(np.float32) / 255)
     painted = labels[0] > 0
     forest = random_forest(0).fit(first[painted], labels[0][painted])

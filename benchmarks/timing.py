@@ -72,6 +72,15 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def matmul_rates(
+    device: torch.device, dtype: torch.dtype, *, repeats: int, side: int = 2048
+) -> tuple[float, ...]:
+    """Return the device's GFLOP/s in multiplying square matrices, once for every repeat."""
+    matrix = torch.rand(side, side, device=device).to(dtype)
+    (times,) = in_turn([lambda: matrix @ matrix], repeats=repeats)
+    return tuple(2 * side**3 / (1e6 * ms) for ms in times)
+
+
 def in_turn(
     actions: Sequence[Callable[[], object]], *, repeats: int, warm_ups: int = 1
 ) -> list[tuple[float, ...]]:

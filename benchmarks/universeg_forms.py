@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import Row, in_turn, table
+from benchmarks.timing import Row, in_turn, matmul_rates, table
 from napari_regcon.engine.device import choose_device
 from napari_regcon.nn.universeg import UniverSeg
 
@@ -69,12 +69,15 @@ def rows(
     chosen = choose_device(device)
     torch.manual_seed(0)
     network = UniverSeg(width).to(chosen.torch_device).eval()
-    halves = (False, True) if chosen.supports_bf16 else (False,)
-    return [
-        _row(network, chosen, n, half=half, repeats=repeats, side_px=side_px)
-        for half in halves
-        for n in sizes
-    ]
+    found = []
+    for dtype in (torch.float32, torch.bfloat16) if chosen.supports_bf16 else (torch.float32,):
+        rate = statistics.median(matmul_rates(chosen.torch_device, dtype, repeats=repeats))
+        half = dtype == torch.bfloat16
+        found += [
+            _row(network, chosen, n, half=half, repeats=repeats, side_px=side_px, rate=rate)
+            for n in sizes
+        ]
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _row(
-    network: UniverSeg, device: Device, n: int, *, half: bool, repeats: int, side_px: int
+    network: UniverSeg,
+    device: Device,
+    n: int,
+    *,
+    half: bool,
+    repeats: int,
+    side_px: int,
+    rate: float,
 ) -> Row:
     query, images, labels = _task(n, side_px, device.torch_device)
 
@@ -117,11 +127,12 @@ def _row(
         exact = network(query, images, labels, factorised=False)
     work = [_gflop(network.width, n, side_px, factorised=f) for f in (True, False)]
     peaks = [_peak_mib(form, device.torch_device) for form in (ours, plain)]
+    rates = [1000 * w / statistics.median(t) for w, t in zip(work, (own, other), strict=True)]
     extra = {
         "encoding": f"{statistics.median(encoding):.3g} ms",
         "GFLOP": f"{work[0]:.1f} for {work[1]:.1f}",
-        "GFLOP/s": f"{1000 * work[0] / statistics.median(own):.0f} "
-        f"for {1000 * work[1] / statistics.median(other):.0f}",
+        "GFLOP/s": f"{rates[0]:.0f} for {rates[1]:.0f}",
+        "of the matrix-multiply rate": f"{rates[0] / rate:.0%} for {rates[1] / rate:.0%}",
         "peak": f"{peaks[0]:.0f} MiB and {encoded.nbytes / _MIB:.0f} encoded for {peaks[1]:.0f}",
         "largest difference": f"{(ours().float() - exact).abs().max().item():.1e} "
         f"of {exact.abs().max().item():.2g}",
