@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_regcon.data.episodes import EpisodeSource
-from napari_regcon.data.training import read_recipe, recipe_corpora, recipe_planes
+from napari_regcon.data.recipe import read_recipe
+from napari_regcon.data.training import recipe_corpora, recipe_planes
 from napari_regcon.engine.embedding import save_network
 from napari_regcon.engine.pretrain import pretrain
 from napari_regcon.engine.pretrain_events import PretrainLook, PretrainStep
@@ -24,7 +25,7 @@ from napari_regcon.engine.pretraining import Pretraining
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_regcon.data.training import Recipe
+    from napari_regcon.data.recipe import Recipe
 
 NO_EPISODES = {"episode_weight": 0.0}
 NO_REGIONS = {"grey_weight": 0.0, "semantic_weight": 0.0, "usage_weight": 0.0}

@@ -10,6 +10,7 @@ import abc
 import importlib.util
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,13 +23,12 @@ from napari_regcon.data.support import SupportSet
 from napari_regcon.data.views import ImageView
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
-from napari_regcon.engine.registry import load_segmenter
+from napari_regcon.engine.registry import load_segmenter, method_of_file
 from napari_regcon.engine.segmenter import Predictor, run
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from benchmarks.datasets import Dataset, Unit
 
@@ -282,7 +282,8 @@ def available_methods(networks: Sequence[Path] = ()) -> dict[str, Callable[[], M
     ----------
     networks : sequence of pathlib.Path
         Weights of pre-trained networks, each of which is measured joined with the filter bank
-        (``pixel-head+NAME``), alone (``only+NAME``) and under a random forest (``rf+NAME``).
+        (``pixel-head+NAME``), alone (``only+NAME``) and under a random forest (``rf+NAME``);
+        those that segment in context as they are (``in-context+NAME``).
     """
     from benchmarks.unet import UNetFromScratch
 
@@ -300,6 +301,9 @@ def available_methods(networks: Sequence[Path] = ()) -> dict[str, Callable[[], M
 
 
 def _network_methods(name: str, weights: str) -> dict[str, Callable[[], Method]]:
+    if method_of_file(Path(weights))[0] == "in-context":  # for whole slices only
+        context = f"in-context+{name}"
+        return {context: lambda: Ours(context, "in-context", weights=weights)}
     both, only, forest = f"pixel-head+{name}", f"only+{name}", f"rf+{name}"
     return {
         both: lambda: Ours(both, "pixel-head", features="both", weights=weights),

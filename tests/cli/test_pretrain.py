@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 from dataset_folder import write_dataset
 from napari_regcon._cli.app import app
 from napari_regcon.engine.embedding import load_network
+from napari_regcon.engine.registry import load_segmenter, method_of_file
+from napari_regcon.engine.weights import load_state
 
 RECIPE = """
 licence = "CC-BY-4.0"
@@ -25,6 +27,26 @@ embedding = 4
 regions = 4
 width = {width}
 levels = 2
+checkpoint_every = 2
+"""
+
+IN_CONTEXT = """
+network = "in-context"
+licence = "CC-BY-4.0"
+[data]
+without = ["left-out"]
+planes_per_volume = 3
+[draw]
+zoom = [0.8, 1.2]
+[train]
+steps = 4
+width = 4
+tasks_per_step = 2
+queries = 1
+support = [1, 3]
+crop_px = 32
+late_crop_px = 64
+late_share = 0.25
 checkpoint_every = 2
 """
 
@@ -87,6 +109,21 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, data):
         assert done.exit_code == 0, done.output
     one, two = (load_network(path)[0].state_dict() for path in (whole, parts))
     assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_a_network_in_context_is_trained_goes_on_the_same_and_can_be_used(tmp_path, data):
+    recipe = tmp_path / "context.toml"
+    recipe.write_text(IN_CONTEXT)
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    for out, steps in ((whole, 4), (parts, 2), (parts, 4)):
+        done = _run("pretrain", recipe, "--data", data, "--out", out, "--stop-after", steps)
+        assert done.exit_code == 0, done.output
+    assert method_of_file(whole) == ("in-context", {})
+    (one, info), (two, _) = load_state(whole), load_state(parts)
+    torch.testing.assert_close(one, two, rtol=0, atol=0)
+    assert info.card["data"] == '["seen"]'
+    assert info.card["steps"] == "4"
+    assert load_segmenter(str(whole), device="cpu").network.width == 4
 
 
 def test_a_finished_run_only_writes_its_weights_again(tmp_path, data):
@@ -162,6 +199,9 @@ def test_mistakes_are_told_before_anything_is_read(words, said, tmp_path, monkey
         ("[draw]\nzoom = [0, 1]", "Zoom is (0, 1)"),
         ("[draw]\npseudo_share = 1.5", "Pseudo share is 1.5"),
         ("[draw]\ncrop_px = 100", "Expected a multiple of 16"),
+        ("network = 'magic'", "no network 'magic' to train. Expected one of features, in-context"),
+        ("network = 'in-context'\n[train]\nsupport = [4, 2]", "Support is (4, 2)"),
+        ("network = 'in-context'\n[draw]\ncrop_px = 32", "does not fit"),
         ("[shares]\nseen = 0", "The share of seen is 0"),
         ("[draw", "cannot be read as a recipe"),
     ],

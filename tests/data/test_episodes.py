@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_regcon.data.episodes import EpisodeConfig, EpisodeSource, SourcePlane
+from napari_regcon.data.episodes import EpisodeConfig, EpisodeSource
+from napari_regcon.data.source_planes import SourcePlane
 
 SIZE = 48
 

@@ -96,6 +96,20 @@ def test_probabilities_for_images_of_any_size(segmenter, phantom, shape, downsca
     assert found.min() >= 0
 
 
+def test_the_scale_follows_from_what_is_painted_and_is_told(segmenter):
+    truth = np.zeros((1, 300, 300), np.uint8)
+    truth[0, 60:200, 60:200] = 1
+    image = (80 + 90 * truth).astype(np.uint8)
+    by_itself = segmenter(downscale=0).fit(support_of(image, truth))
+    (said,) = by_itself.notes
+    assert "shrunk 4 times" in said
+    assert "Shrink by" in said
+    by_hand = segmenter(downscale=4).fit(support_of(image, truth))
+    assert by_hand.notes == ()
+    assert by_itself.tile_shape == by_hand.tile_shape
+    np.testing.assert_array_equal(by_itself(image[0]), by_hand(image[0]))
+
+
 @pytest.mark.parametrize("downscale", [1, 2])
 def test_a_tile_is_asked_of_the_network_as_it_was_trained(segmenter, phantom, downscale):
     image, support = phantom

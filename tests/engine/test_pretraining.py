@@ -10,9 +10,9 @@ from napari_regcon.config import PretrainConfig
 from napari_regcon.data.episodes import EpisodeConfig, EpisodeSource
 from napari_regcon.data.normalize import estimate_normalization
 from napari_regcon.data.windows import image_windows
-from napari_regcon.engine.pretrain import LOOK_PX, pretrain
+from napari_regcon.engine.pretrain import pretrain
 from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainLook, PretrainStep
-from napari_regcon.engine.pretraining import Pretraining, fitting
+from napari_regcon.engine.pretraining import LOOK_PX, Pretraining, fitting
 from napari_regcon.errors import InputError
 from napari_regcon.types import Volume
 

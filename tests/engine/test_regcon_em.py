@@ -7,7 +7,7 @@ import pytest
 from blob_task import blobs, dice, strokes, support_of
 
 from napari_regcon.config import FinetuneConfig
-from napari_regcon.data.training import read_recipe
+from napari_regcon.data.recipe import read_recipe
 from napari_regcon.engine import weights
 from napari_regcon.engine.embedding import load_network
 from napari_regcon.engine.finetune import FineTuning

@@ -154,7 +154,7 @@ def test_a_network_gives_the_same_bytes_with_the_same_weights_only(
     session = saved(widget, qtbot, tmp_path / "mine.regcon")
     state = rc.load_session(session)
     assert (state.weights, len(state.weights_sha256)) == ("mine", 64)
-    assert state.parameters["downscale"] == 2  # a default is written down too
+    assert state.parameters["downscale"] == 0  # a default is written down too
 
     done = replay("--session", session, "--out", tmp_path / "again.zarr")
     assert done.returncode == 0, done.stderr

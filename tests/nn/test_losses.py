@@ -10,6 +10,7 @@ import torch
 
 from napari_regcon.nn.losses.episode import episode_loss, ridge_head
 from napari_regcon.nn.losses.grey import grey_loss
+from napari_regcon.nn.losses.overlap import SMOOTHING, overlap_loss
 from napari_regcon.nn.losses.semantic import semantic_loss
 from napari_regcon.nn.losses.sparse import sparse_loss
 from napari_regcon.nn.losses.usage import usage_loss
@@ -221,3 +222,28 @@ def test_sparse_loss_of_nothing_is_zero_and_can_be_learnt_from():
     loss.backward()
     assert float(loss.detach()) == 0
     assert logits.grad is not None
+
+
+def test_overlap_loss_matches_the_formulas_image_by_image():
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(3, 1, 4, 5, generator=generator)
+    labels = (torch.rand(3, 1, 4, 5, generator=generator) > 0.6).float()
+    labels[2] = 0  # what is looked for is not there
+    entropy, dice = 0.0, []
+    for b in range(3):
+        overlap = found = wanted = 0.0
+        for y, x in np.ndindex(4, 5):
+            chance = 1 / (1 + np.exp(-float(logits[b, 0, y, x])))
+            true = float(labels[b, 0, y, x])
+            entropy -= np.log(chance if true else 1 - chance) / labels.numel()
+            overlap, found, wanted = overlap + chance * true, found + chance**2, wanted + true
+        smooth = SMOOTHING * 20
+        dice.append((2 * overlap + smooth) / (found + wanted + smooth))
+    expected = 1 - np.mean(dice) + 0.7 * entropy
+    assert float(overlap_loss(logits, labels, entropy_weight=0.7)) == pytest.approx(expected, 1e-5)
+
+
+def test_overlap_loss_is_nearly_nothing_where_all_is_right_also_without_the_class():
+    labels = torch.zeros(2, 1, 8, 8)
+    labels[0, :, 2:6, 2:6] = 1
+    assert float(overlap_loss(40 * labels - 20, labels)) < 1e-4

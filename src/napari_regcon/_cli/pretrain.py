@@ -1,4 +1,4 @@
-"""``napari-regcon pretrain``: train the features that the pixel head builds on."""
+"""``napari-regcon pretrain``: train features, or a network that segments in context."""
 
 import time
 from dataclasses import dataclass, replace
@@ -14,9 +14,10 @@ from napari_regcon.config import PretrainConfig
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_regcon.data.context_tasks import ContextSource
     from napari_regcon.data.episodes import EpisodeSource
-    from napari_regcon.data.training import Recipe
-    from napari_regcon.engine.pretrain_events import PretrainLook, PretrainStep
+    from napari_regcon.data.recipe import Recipe
+    from napari_regcon.engine.pretrain_events import ContextLook, PretrainLook, PretrainStep
     from napari_regcon.engine.pretrained import Origin
 
 
@@ -24,8 +25,8 @@ def pretrain(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            help="A recipe that ships (regcon-em, adapt), or a TOML file. Where not given, adapt "
-            "with --image and regcon-em without."
+            help="A recipe that ships (regcon-em, adapt, universeg-em-light), or a TOML file. "
+            "Where not given, adapt with --image and regcon-em without."
         ),
     ] = None,
     *,
@@ -70,7 +71,7 @@ def pretrain(
     """
     checkpoint = out.with_suffix(".checkpoint.pt")
     check_network_file(out, overwrite=overwrite or checkpoint.exists())
-    from napari_regcon.data.training import read_recipe
+    from napari_regcon.data.recipe import read_recipe
 
     name = recipe or ("adapt" if image else "regcon-em")
     chosen = read_recipe(name)
@@ -101,14 +102,17 @@ def _train(
     until: int | None,
 ) -> None:
     from napari_regcon.engine.checkpoint import read_checkpoint
-    from napari_regcon.engine.embedding import load_network
     from napari_regcon.engine.pretrain import pretrain
-    from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainStep
+    from napari_regcon.engine.pretrain_events import (
+        CheckpointWritten,
+        ContextLook,
+        PretrainLook,
+        PretrainStep,
+    )
     from napari_regcon.engine.pretrained import save_pretrained
-    from napari_regcon.engine.pretraining import Pretraining
+    from napari_regcon.engine.train_recipe import training_of
 
-    net, parent = load_network(start) if start else (None, None)
-    training = Pretraining(recipe.train, start=net, device=device)
+    training, parent = training_of(recipe, start=start, device=device)
     recipe = replace(recipe, train=training.config)
     if overwrite:
         files.checkpoint.unlink(missing_ok=True)
@@ -125,20 +129,22 @@ def _train(
                 break
         elif isinstance(event, PretrainStep):
             last = event
-        elif last is not None:
+        elif last is not None and isinstance(event, ContextLook | PretrainLook):
             _say(last, event)
     stdout.print(f"Wrote {files.out} after {time.monotonic() - begin:.0f} s.", markup=False)
 
 
-def _sources(name: str, recipe: "Recipe", files: _Files) -> "tuple[EpisodeSource, Origin]":
+def _sources(
+    name: str, recipe: "Recipe", files: _Files
+) -> "tuple[EpisodeSource | ContextSource, Origin]":
     """Read all there is to learn from, and say what it is."""
-    from napari_regcon.data.episodes import EpisodeSource
     from napari_regcon.data.fingerprint import about_image
     from napari_regcon.data.normalize import estimate_normalization
     from napari_regcon.data.training import recipe_corpora, recipe_planes
     from napari_regcon.data.volumes import open_volume
     from napari_regcon.data.windows import image_windows
     from napari_regcon.engine.pretrained import Origin
+    from napari_regcon.engine.train_recipe import source_of
 
     with stderr.status("Reading the images and drawing the phantoms"):
         images = [open_volume(path) for path in files.images]
@@ -154,15 +160,19 @@ def _sources(name: str, recipe: "Recipe", files: _Files) -> "tuple[EpisodeSource
         )
     names = ", ".join([*families, *(volume.name for volume in images)])
     stderr.print(Text(f"{len(planes)} planes of {names}"))
-    source = EpisodeSource(planes, recipe.draw, recipe.shares)
+    source = source_of(recipe, planes)
     return source, Origin(name, recipe, families, corpora, list(map(about_image, images)))
 
 
-def _say(step: "PretrainStep", look: "PretrainLook") -> None:
+def _say(step: "PretrainStep", look: "PretrainLook | ContextLook") -> None:
+    from napari_regcon.engine.pretrain_events import ContextLook
+
     losses = ", ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+    seen = (
+        f"Dice of the last queries {look.dice:.2f}"
+        if isinstance(look, ContextLook)
+        else f"rank {look.effective_rank:.1f}, regions in use {look.region_use:.1f}"
+    )
     stderr.print(
-        Text(
-            f"step {step.step} ({step.done:.0%}): {losses}; rank {look.effective_rank:.1f}, "
-            f"regions in use {look.region_use:.1f}, {step.elapsed_s:.0f} s"
-        )
+        Text(f"step {step.step} ({step.done:.0%}): {losses}; {seen}, {step.elapsed_s:.0f} s")
     )

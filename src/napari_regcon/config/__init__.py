@@ -13,13 +13,14 @@ from napari_regcon.config.segmenting import (
     PixelHeadConfig,
     RegionsConfig,
 )
-from napari_regcon.config.training import FinetuneConfig, PretrainConfig
+from napari_regcon.config.training import ContextTrainConfig, FinetuneConfig, PretrainConfig
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Names a user can give for a compute device."""
 
 __all__ = [
     "DEVICES",
+    "ContextTrainConfig",
     "FinetuneConfig",
     "FinetunedConfig",
     "InContextConfig",

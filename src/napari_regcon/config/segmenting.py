@@ -69,10 +69,11 @@ class InContextConfig:
         choices=(64, 128, 192, 256),
     )
     downscale: int = param(
-        2,
+        0,
         "Shrink by",
-        "Shrink the image first, so that an object and its surroundings fit into a tile.",
-        minimum=1,
+        "Shrink the image first, so that an object and its surroundings fit into a tile; 0: as "
+        "suits the size of what is painted.",
+        minimum=0,
         maximum=16,
     )
     support_size: int = param(

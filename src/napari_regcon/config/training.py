@@ -226,6 +226,11 @@ class PretrainConfig:
         """Pixels that the coarsest level of the network sees as one; crops are multiples of it."""
         return 1 << (self.levels - 1)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What has to be known to build the network, by name."""
+        return {name: getattr(self, name) for name in ("embedding", "regions", "width", "levels")}
+
     def batch(self, step: int) -> tuple[int, int]:
         """Return how many episodes and view pairs the batch of a step holds."""
         episodes = self.episodes_per_step if self.episode_weight else 0
@@ -251,3 +256,49 @@ class PretrainConfig:
             "semantic": self.semantic_weight,
             "usage": self.usage_weight,
         }
+
+
+@dataclass(frozen=True)
+class ContextTrainConfig:
+    """Parameters of training a network that segments in context."""
+
+    minutes: float = param(
+        0.0,
+        "Minutes",
+        "Train so long instead of a number of steps; 0: steps count, which gives the same result "
+        "every time.",
+        minimum=0.0,
+        maximum=10080.0,
+    )
+    steps: int = param(10000, "Steps", "Optimiser steps in all.", minimum=1)
+    width: int = param(32, "Width", "Channels of every block.", minimum=4, maximum=64)
+    tasks_per_step: int = param(4, "Tasks a step", "Tasks in a batch.", minimum=1, maximum=256)
+    queries: int = param(2, "Queries", "Queries of a task.", minimum=1, maximum=16)
+    support: tuple[int, int] = param(
+        (1, 8), "Support", "Fewest and most support examples of a task.", minimum=1, maximum=64
+    )
+    crop_px: int = param(64, "Crop (px)", "Side of a crop.", choices=(32, 64, 128))
+    late_crop_px: int = param(
+        128, "Late crop (px)", "Side of a crop at the end.", choices=(32, 64, 128, 192, 256)
+    )
+    late_share: float = param(
+        0.1, "Late share", "Share of the training with the late crops.", minimum=0, maximum=1
+    )
+    learning_rate: float = param(1e-3, "Learning rate", "Of AdamW.", minimum=1e-6, maximum=0.1)
+    average_decay: float = param(
+        0.998, "Averaging", "Decay of the moving average of the weights.", minimum=0, maximum=1
+    )
+    checkpoint_every: int = param(200, "Checkpoint every", "Steps between checkpoints.", minimum=1)
+    seed: int = param(0, "Seed", "Same data and seed give the same weights.", minimum=0)
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.support[0] > self.support[1]:
+            raise InputError(
+                f"Support is {self.support}.", expected="Expected the smaller of the two first."
+            )
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What has to be known to build the network, by name."""
+        return {"width": self.width}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_regcon.data.object_size import good_downscale, thickness
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box
 
@@ -56,10 +57,12 @@ class DenseParts:
     side_px : int
         Wanted side of a crop after shrinking.
     downscale : int
-        How many pixels become one.
+        How many pixels become one; 0: as suits the size of what is painted.
 
     Attributes
     ----------
+    downscale : int
+        How many pixels become one.
     side_px : int
         Side of a crop after shrinking: as wanted, or less where all parts are smaller.
     values : tuple of int
@@ -78,17 +81,25 @@ class DenseParts:
         support.require_classes()
         self._examples = [e for e in support.examples if _is_dense(e)]
         self.n_left_out = len(support.examples) - len(self._examples)
-        self._downscale = downscale
         self.values = tuple(int(v) for v in _values(self._examples))
         _check(support, self._examples, self.values)
-        longest: float = max(max(e.labels.shape) for e in self._examples) / downscale
-        needed = math.ceil(longest / SIDE_MULTIPLE_PX) * SIDE_MULTIPLE_PX
+        longest: int = max(max(e.labels.shape) for e in self._examples)
+        self.downscale = downscale or good_downscale(
+            [
+                thickness([e.labels == value for e in self._examples])
+                for value in self.values
+                if value != support.background
+            ],
+            longest,
+            SMALLEST_SIDE_PX,
+        )
+        needed = math.ceil(longest / self.downscale / SIDE_MULTIPLE_PX) * SIDE_MULTIPLE_PX
         self.side_px = min(side_px, max(needed, SMALLEST_SIDE_PX))
 
     @property
     def crop_px(self) -> int:
         """Side of a crop before shrinking."""
-        return self.side_px * self._downscale
+        return self.side_px * self.downscale
 
     def draw(self, value: int, n: int, rng: np.random.Generator) -> list[Place]:
         """Draw places for crops, most of which show a class.
@@ -136,8 +147,8 @@ class DenseParts:
         image = example.view(2).read(inside.shift(origin))
         labels = mirrored(example.labels[inside.slices], self.crop_px)
         return (
-            network_image(image, self.crop_px, self._downscale),
-            shrunk_labels(labels, self._downscale),
+            network_image(image, self.crop_px, self.downscale),
+            shrunk_labels(labels, self.downscale),
         )
 
     def _box(self, place: Place) -> Box:

@@ -25,56 +25,18 @@ from napari_regcon.data.crops import (
     recolour,
     sample_crop,
 )
+from napari_regcon.data.source_planes import PlaneGroups
 from napari_regcon.data.tasks import random_task, superpixel_task
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from napari_regcon.data.source_planes import SourcePlane
+
 
 _MOST_TRIES = 1000
 """A part of an image that shows nothing gives no task; so many in a row are no chance."""
-
-
-@dataclass(frozen=True, eq=False)
-class SourcePlane:
-    """A grey plane that episodes are drawn from.
-
-    Parameters
-    ----------
-    image : numpy.ndarray
-        ``(Y, X)`` float32, about [0, 1].
-    labels : numpy.ndarray or None
-        ``(Y, X)`` integers, 0 = background; None where there are none.
-    instances : bool
-        Whether a label value is one object rather than a class.
-    group : str
-        Planes of one group show the same classes in the same way. What stands before the first
-        slash names the family of the group.
-    """
-
-    image: np.ndarray
-    labels: np.ndarray | None
-    instances: bool
-    group: str
-
-    @cached_property
-    def values(self) -> np.ndarray:
-        """Label values that occur."""
-        return np.unique(self.labels) if self.labels is not None else np.empty(0, np.int64)
-
-    @cached_property
-    def places(self) -> dict[int, np.ndarray]:
-        """Some places ``(N, 2)`` of each label value of a class image; of any, for instances."""
-        if self.labels is None:
-            return {}
-        if self.instances:
-            return {0: np.argwhere(np.ones_like(self.labels))[::101]}
-        found = {}
-        for value in self.values:
-            places = np.argwhere(self.labels == value)
-            found[int(value)] = places[:: max(1, len(places) // 2000)]
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,21 +125,8 @@ class EpisodeSource:
     shares: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
-    def _groups(self) -> list[list[SourcePlane]]:
-        groups: dict[str, list[SourcePlane]] = {}
-        for plane in self.planes:
-            groups.setdefault(plane.group, []).append(plane)
-        return list(groups.values())
-
-    @cached_property
-    def _chances(self) -> np.ndarray:
-        families = [planes[0].group.partition("/")[0] for planes in self._groups]
-        chances = [self.shares.get(name, 1.0) / families.count(name) for name in families]
-        return np.cumsum(chances) / sum(chances)
-
-    def _draw_group(self, rng: np.random.Generator) -> list[SourcePlane]:
-        index = int(np.searchsorted(self._chances, rng.random(), side="right"))
-        return self._groups[min(index, len(self._groups) - 1)]
+    def _groups(self) -> PlaneGroups:
+        return PlaneGroups(self.planes, self.shares)
 
     def episode(self, rng: np.random.Generator) -> Episode:
         """Draw one episode; tries until every class can be painted.
@@ -188,7 +137,7 @@ class EpisodeSource:
             If the images show too little for that.
         """
         for _ in range(_MOST_TRIES):
-            group = self._draw_group(rng)
+            group = self._groups.draw(rng)
             labelled = [(p, p.labels) for p in group if p.labels is not None]
             zoom = float(np.exp(rng.uniform(*np.log(self.config.zoom))))
             if labelled and rng.random() >= self.config.pseudo_share:
@@ -204,7 +153,7 @@ class EpisodeSource:
 
     def view_pair(self, rng: np.random.Generator) -> ViewPair:
         """Draw two views that overlap, with different scale, turn and intensity."""
-        group = self._draw_group(rng)
+        group = self._groups.draw(rng)
         plane = group[rng.integers(len(group))]
         zoom = float(np.exp(rng.uniform(*np.log(self.config.zoom))))
         centre = draw_centre(plane.image.shape, self.config.crop_px * zoom, rng)
@@ -221,7 +170,7 @@ class EpisodeSource:
 
     def picture(self, size: int) -> np.ndarray:
         """Return the middle of a plane at half its size, float32 ``(size, size)``, to look at."""
-        planes = self._groups[0]
+        planes = self._groups.all[0]
         image = planes[len(planes) // 2].image
         centre = (np.array(image.shape) - 1) / 2
         return sample_crop(image, centre, 2 * np.eye(2), size, 1).astype(np.float32)

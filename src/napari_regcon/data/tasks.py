@@ -51,6 +51,37 @@ def _objects_or_edges(labels: np.ndarray, *, kind: int, width: int) -> np.ndarra
     return np.where(edge, 2, labels > 0).astype(np.int64)
 
 
+def binary_task(
+    values: np.ndarray, rng: np.random.Generator, *, instances: bool
+) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[int, ...]]:
+    """Draw a rule that turns labels into what is looked for and all else.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Label values that occur, at least two.
+    rng : numpy.random.Generator
+        Source of randomness.
+    instances : bool
+        Whether a label value is one object rather than a class.
+
+    Returns
+    -------
+    rule : callable
+        Labels ``(H, W)`` to bool ``(H, W)``.
+    shown : tuple of int
+        Values that are looked for; empty for instances, where any place may show it.
+    """
+    if instances:
+        kind, width = int(rng.integers(3)), int(rng.integers(1, 4))
+        # Mostly the objects, or their edges; now and then what is left.
+        wanted = int(rng.choice([1, 2, 0], p=[0.55, 0.35, 0.1])) if kind == 2 else 1
+        return lambda labels: _objects_or_edges(labels, kind=kind, width=width) == wanted, ()
+    most = 1 if rng.random() < 0.75 else max(1, len(values) - 1)
+    chosen = rng.choice(values, int(rng.integers(1, most + 1)), replace=False)
+    return lambda labels: np.isin(labels, chosen), tuple(int(value) for value in chosen)
+
+
 def superpixel_task(images: list[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Group the superpixels of some crops of one plane by a random direction in their look.
 
@@ -85,5 +116,5 @@ def superpixel_task(images: list[np.ndarray], rng: np.random.Generator) -> list[
     cuts = np.sort(rng.uniform(0.1, 0.9, groups - 1))
     group = np.empty(len(order), np.int64)
     group[order] = np.searchsorted(cuts, share)
-    first = len(looks[0])
-    return [group[:first][segments[0]], group[first:][segments[1]]]
+    parts = np.split(group, np.cumsum([len(look) for look in looks])[:-1])
+    return [part[segment] for part, segment in zip(parts, segments, strict=True)]

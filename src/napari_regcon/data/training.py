@@ -1,8 +1,7 @@
-"""What features are trained on, as a recipe says: labelled data sets, and phantoms of many kinds.
+"""What networks are trained on, as a recipe says: labelled data sets, and phantoms of many kinds.
 
-A recipe is a TOML file that holds everything but the images: how much of what is drawn, how it
-is drawn, and the parameters of the training. Only data sets whose card has the role ``train``
-are ever read. This module does not know what a network is.
+Only data sets whose card has the role ``train`` are ever read. This module does not know what a
+network is.
 """
 
 from __future__ import annotations
@@ -10,26 +9,22 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import tomllib
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, fields
 from functools import partial
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_regcon.config import PretrainConfig, param, validate
 from napari_regcon.data.corpus import Corpus, CorpusImage, corpus_folders, read_corpus
-from napari_regcon.data.episodes import EpisodeConfig, SourcePlane
 from napari_regcon.data.normalize import estimate_normalization
 from napari_regcon.data.phantom import Phantom, PhantomConfig, make_phantom
-from napari_regcon.errors import InputError
+from napari_regcon.data.source_planes import SourcePlane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
+    from napari_regcon.data.recipe import Recipe
     from napari_regcon.types import Volume
 
 PHANTOMS = "phantom"
@@ -40,91 +35,6 @@ _MOST_PROCESSES = 8
 
 _ISOTROPIC = 1.3
 """Voxels count as cubes where no side is longer than this times another."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How features are trained, but for the images.
-
-    Parameters
-    ----------
-    train : PretrainConfig
-        Parameters of the training.
-    draw : EpisodeConfig
-        How small tasks are drawn.
-    shares : dict of str to float
-        How often a data set, or the phantoms together, are drawn; 1 where not given.
-    without : tuple of str
-        Data sets that are left out.
-    """
-
-    train: PretrainConfig = field(default_factory=PretrainConfig)
-    draw: EpisodeConfig = field(default_factory=EpisodeConfig)
-    shares: dict[str, float] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
-    licence: str = param("not stated", "Licence", "Under which the weights may be used.")
-    phantoms: int = param(0, "Phantoms", "Phantoms of different kinds.", minimum=0)
-    phantom_shape: tuple[int, int, int] = param(
-        (12, 384, 384), "Phantom shape", "Voxels of a phantom along Z, Y, X.", minimum=1
-    )
-    planes_per_volume: int = param(
-        48, "Planes per volume", "Most planes of a volume along one axis.", minimum=1
-    )
-
-    def __post_init__(self) -> None:
-        validate(self)
-        crop, stride = self.draw.crop_px, self.train.stride
-        if crop % stride:
-            raise InputError(
-                f"Crop (px) is {crop}.",
-                expected=f"Expected a multiple of {stride}, which {self.train.levels} levels need.",
-            )
-        for name, share in self.shares.items():
-            if not 0 < share < float("inf"):
-                raise InputError(
-                    f"The share of {name} is {share}.",
-                    expected="Expected a number above 0.",
-                    next_step="To leave a data set out, name it in 'without'.",
-                )
-        if not isinstance(self.without, tuple):
-            raise InputError(
-                f"'without' is {self.without!r}.", expected="Expected a list of data sets."
-            )
-
-
-def read_recipe(name: str | Path) -> Recipe:
-    """Read a recipe.
-
-    Parameters
-    ----------
-    name : str or pathlib.Path
-        One that ships (``"regcon-em"``, ``"adapt"``), or a TOML file with ``licence`` and the
-        tables ``train``, ``draw``, ``shares`` and ``data``, all optional.
-
-    Raises
-    ------
-    InputError
-        If there is none, it is not TOML, or an entry is unknown or out of range.
-    """
-    path = _recipe_path(str(name))
-    try:
-        text = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a recipe: {error}.") from error
-    data = text.pop("data", {})
-    tables = {"train", "draw", "shares"}
-    _check_names(path, "data", data, {item.name for item in fields(Recipe)} - tables - {"licence"})
-    _check_names(path, "recipe", text, tables | {"licence"})
-    try:
-        return Recipe(
-            train=PretrainConfig(**text.pop("train", {})),
-            draw=EpisodeConfig(**_tuples(text.pop("draw", {}))),
-            shares={name: float(share) for name, share in text.pop("shares", {}).items()},
-            **text,
-            **_tuples(data),
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} has an entry that does not fit: {error}.") from error
 
 
 def recipe_corpora(recipe: Recipe, parent: Path | None) -> list[Corpus]:
@@ -182,7 +92,7 @@ def volume_planes(
     labels : numpy.ndarray or None
         Integers of ``volume.label_shape``.
     group : str
-        See :class:`~napari_regcon.data.episodes.SourcePlane`.
+        See :class:`~napari_regcon.data.source_planes.SourcePlane`.
     instances : bool
         Whether a label value is one object.
     most : int
@@ -258,29 +168,3 @@ def _is_isotropic(volume: Volume) -> bool:
 def _evenly(n: int, most: int) -> list[int]:
     found: list[int] = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
     return found
-
-
-def _recipe_path(name: str) -> Path:
-    shipped = Path(str(resources.files("napari_regcon"))) / "recipes"
-    path = shipped / f"{name}.toml"
-    if path.is_file():
-        return path
-    if not Path(name).is_file():
-        names = ", ".join(sorted(p.stem for p in shipped.glob("*.toml")))
-        raise InputError(
-            f"There is no recipe {name!r}.", expected=f"Expected {names}, or a TOML file."
-        )
-    return Path(name)
-
-
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
-def _check_names(path: Path, table: str, given: dict[str, Any], known: set[str]) -> None:
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise InputError(
-            f"{path}: {', '.join(unknown)} is not known in the {table} table.",
-            expected=f"Expected {', '.join(sorted(known))}.",
-        )

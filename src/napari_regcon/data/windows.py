@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_regcon.data.episodes import SourcePlane
+from napari_regcon.data.source_planes import SourcePlane
 from napari_regcon.data.views import ImageView
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box

@@ -16,7 +16,7 @@ from napari_regcon.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_regcon.config import PretrainConfig
+    from napari_regcon.config import ContextTrainConfig, PretrainConfig
 
 MAY_CHANGE = frozenset({"steps", "minutes", "checkpoint_every"})
 """Parameters that may differ when a training goes on."""
@@ -37,14 +37,14 @@ def write_checkpoint(state: dict[str, Any], path: Path) -> None:
     temporary.replace(path)
 
 
-def read_checkpoint(path: Path, config: PretrainConfig) -> dict[str, Any]:
+def read_checkpoint(path: Path, config: PretrainConfig | ContextTrainConfig) -> dict[str, Any]:
     """Return the state in a checkpoint that a training with these parameters can go on from.
 
     Parameters
     ----------
     path : pathlib.Path
         What :func:`write_checkpoint` wrote.
-    config : PretrainConfig
+    config : PretrainConfig or ContextTrainConfig
         Parameters; those of ``MAY_CHANGE`` may differ from the checkpoint's.
 
     Raises

@@ -141,10 +141,10 @@ class InContextPredictor(Predictor):
         What the tasks were drawn from.
     draws : list of list of Task
         For each draw, a task for every class that occurs, but the background.
-    downscale : int
-        How many pixels become one.
     runner : NetworkRunner
         Asks the network.
+    is_scale_chosen : bool
+        Whether the scale follows from what is painted, which the user is told.
     """
 
     spatial_ndim = 2
@@ -154,8 +154,9 @@ class InContextPredictor(Predictor):
         support: SupportSet,
         parts: DenseParts,
         draws: list[list[Task]],
-        downscale: int,
         runner: NetworkRunner,
+        *,
+        is_scale_chosen: bool = False,
     ) -> None:
         first = support.examples[0]
         self.classes = support.classes
@@ -164,9 +165,11 @@ class InContextPredictor(Predictor):
         self.tile_shape = (parts.crop_px, parts.crop_px)
         self.overlap = (parts.crop_px // 4, parts.crop_px // 4)
         if parts.n_left_out:
-            self.notes = (_left_out(parts.n_left_out),)
+            self.notes += (_left_out(parts.n_left_out),)
+        if is_scale_chosen:
+            self.notes += (_scale(parts.downscale),)
         self._draws = draws
-        self._downscale = downscale
+        self._downscale = parts.downscale
         self._runner = runner
         has_background = support.background in parts.values
         self._background = support.background if has_background else None
@@ -211,6 +214,14 @@ def _left_out(n: int) -> str:
     return (
         f"{slices} with strokes only {are} not used: this method learns from slices and boxes "
         "that are painted to the end and marked as complete."
+    )
+
+
+def _scale(downscale: int) -> str:
+    how = "at its own size" if downscale == 1 else f"shrunk {downscale} times"
+    return (
+        f"The image is looked at {how}, as suits the size of what is painted; 'Shrink by' "
+        "sets it by hand."
     )
 
 
@@ -278,7 +289,8 @@ class InContext(Segmenter):
                 tasks.append(_task(value, crops))
             draws.append(tasks)
         runner = NetworkRunner(self.network, bf16=self.bf16)
-        return InContextPredictor(support, parts, draws, config.downscale, runner)
+        chosen = config.downscale == 0
+        return InContextPredictor(support, parts, draws, runner, is_scale_chosen=chosen)
 
 
 def _task(value: int, crops: list[tuple[np.ndarray, np.ndarray]]) -> Task:

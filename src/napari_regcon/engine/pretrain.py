@@ -1,56 +1,78 @@
-"""Pre-training of features, from its first step to its last.
+"""Pre-training of a network, from its first step to its last.
 
 A generator of events that can be stopped at any step and goes on from its last checkpoint. What a
-step does, and which images are used, is the caller's affair.
+step does, and which images are used, is the caller's affair. The batch of the next step is drawn
+while the last one is learnt from.
 """
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from napari_regcon.engine.checkpoint import read_checkpoint, write_checkpoint
-from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainLook, PretrainStep
+from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from napari_regcon.config import PretrainConfig
-    from napari_regcon.data.episodes import Episode, EpisodeSource, ViewPair
-    from napari_regcon.engine.pretraining import Pretraining
-
 LOOK_EVERY = 20
 """Steps between two looks at how training goes."""
 
-LOOK_PX = 192
-"""Side of the picture of the regions."""
 
-_LOOK_VIEWS = 4
-"""Pairs of views, always the same ones, that the collapse monitor looks at."""
+Look = TypeVar("Look", covariant=True)  # noqa: PLC0105 - what a training tells of itself
+
+
+class Training(Protocol[Look]):
+    """What is trained, and knows how: see :class:`napari_regcon.engine.train_state.TrainState`."""
+
+    config: Any
+    step: int
+    elapsed_s: float
+
+    @property
+    def done(self) -> float:
+        """How much of the time or of the steps is used up, 0 to 1."""
+
+    def draw(self, source: Any, step: int) -> tuple[Any, ...]:
+        """Draw the batch of a step; the same step draws the same batch."""
+
+    def train_step(self, *batch: Any) -> dict[str, float]:
+        """Take one optimiser step and return the losses."""
+
+    def look_at(self, source: Any) -> tuple[Any, ...]:
+        """Return what every look is at."""
+
+    def look(self, *looked_at: Any) -> Look:
+        """Look at how training goes."""
+
+    def state(self) -> dict[str, Any]:
+        """Return everything a later run needs."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
 
 
 def pretrain(
-    training: Pretraining, source: EpisodeSource, checkpoint: Path | None = None
-) -> Generator[PretrainStep | PretrainLook | CheckpointWritten, None, None]:
-    """Train features to the end of the steps or of the time.
+    training: Training[Look], source: Any, checkpoint: Path | None = None
+) -> Generator[PretrainStep | Look | CheckpointWritten, None, None]:
+    """Train to the end of the steps or of the time.
 
     Parameters
     ----------
-    training : Pretraining
-        The state; :meth:`Pretraining.result` may be called between two events.
-    source : EpisodeSource
-        Where episodes and view pairs come from.
+    training : Pretraining or ContextTraining
+        The state; its ``result`` may be called between two events.
+    source : EpisodeSource or ContextSource
+        Where tasks come from.
     checkpoint : pathlib.Path, optional
         Training goes on from it if it is there; it is written every
         ``config.checkpoint_every`` steps and at the end.
 
     Yields
     ------
-    PretrainStep, PretrainLook or CheckpointWritten
+    PretrainStep, PretrainLook or ContextLook, or CheckpointWritten
         After every step, every look and every checkpoint; the checkpoint alone where it is of the
         last step already.
 
@@ -65,32 +87,19 @@ def pretrain(
         training.load_state(read_checkpoint(checkpoint, config))
         if training.done >= 1:
             yield CheckpointWritten(training.step, checkpoint)
-    rng = np.random.default_rng((config.seed, 0, 2))
-    views, picture = [source.view_pair(rng) for _ in range(_LOOK_VIEWS)], source.picture(LOOK_PX)
-    with ThreadPoolExecutor(1, "regcon-episodes") as pool_:
-        upcoming = pool_.submit(_draw, source, config, training.step)
+    looked_at = training.look_at(source)
+    with ThreadPoolExecutor(1, "regcon-batches") as pool:
+        upcoming = pool.submit(training.draw, source, training.step)
         while training.done < 1:
             begin = time.perf_counter()
-            episodes, pairs = upcoming.result()
-            upcoming = pool_.submit(_draw, source, config, training.step + 1)
-            losses = training.train_step(episodes, pairs)
+            batch = upcoming.result()
+            upcoming = pool.submit(training.draw, source, training.step + 1)
+            losses = training.train_step(*batch)
             training.elapsed_s += time.perf_counter() - begin
             yield PretrainStep(training.step, training.done, losses, training.elapsed_s)
             is_last = training.done >= 1
             if training.step % LOOK_EVERY == 0 or is_last:
-                yield training.look(views, picture)
+                yield training.look(*looked_at)
             if checkpoint is not None and (training.step % config.checkpoint_every == 0 or is_last):
                 write_checkpoint(training.state(), checkpoint)
                 yield CheckpointWritten(training.step, checkpoint)
-
-
-def _draw(
-    source: EpisodeSource, config: PretrainConfig, step: int
-) -> tuple[list[Episode], list[ViewPair]]:
-    """Draw the batch of a step; the same step draws the same batch."""
-    rng = np.random.default_rng((config.seed, step))
-    n_episodes, n_views = config.batch(step)
-    return (
-        [source.episode(rng) for _ in range(n_episodes)],
-        [source.view_pair(rng) for _ in range(n_views)],
-    )

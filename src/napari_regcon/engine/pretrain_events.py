@@ -63,6 +63,22 @@ class PretrainLook:
 
 
 @dataclass(frozen=True)
+class ContextLook:
+    """How a network that segments in context does.
+
+    Parameters
+    ----------
+    step : int
+        Steps done.
+    dice : float
+        Dice of the queries of the last steps.
+    """
+
+    step: int
+    dice: float
+
+
+@dataclass(frozen=True)
 class CheckpointWritten:
     """A checkpoint was written that a later run goes on from."""
 

@@ -1,4 +1,4 @@
-"""Pre-trained features as a file: the network of averaged weights, and the card it carries.
+"""A pre-trained network as a file: the network of averaged weights, and the card it carries.
 
 The card says what a user should know: licences, recipe, what was seen, what training began with.
 Nothing here trains.
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_regcon.data.corpus import Corpus
-    from napari_regcon.data.training import Recipe
+    from napari_regcon.data.recipe import Recipe
+    from napari_regcon.engine.context_training import ContextTraining
     from napari_regcon.engine.pretraining import Pretraining
     from napari_regcon.engine.weights import WeightsInfo
 
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What features were trained with, and on.
+    """What a network was trained with, and on.
 
     Parameters
     ----------
@@ -51,12 +52,12 @@ class Origin:
     parent: WeightsInfo | None = None
 
 
-def save_pretrained(training: Pretraining, path: Path, origin: Origin) -> None:
+def save_pretrained(training: Pretraining | ContextTraining, path: Path, origin: Origin) -> None:
     """Write what a training has made so far, whole or not at all.
 
     Parameters
     ----------
-    training : Pretraining
+    training : Pretraining or ContextTraining
         The training.
     path : pathlib.Path
         A name that ends in ``.safetensors``.
@@ -66,17 +67,14 @@ def save_pretrained(training: Pretraining, path: Path, origin: Origin) -> None:
     save_network(training.result(), path, _card(training, origin))
 
 
-def _card(training: Pretraining, origin: Origin) -> dict[str, Any]:
+def _card(training: Pretraining | ContextTraining, origin: Origin) -> dict[str, Any]:
     config, parent = training.config, origin.parent
     told = {c.name: ", ".join(filter(None, (c.licence, c.source))) for c in origin.corpora}
     drawn = "drawn by napari-regcon"
     return {
         "name": origin.name,
         "licence": origin.recipe.licence,
-        "embedding": config.embedding,
-        "regions": config.regions,
-        "width": config.width,
-        "levels": config.levels,
+        **config.sizes,
         "seed": config.seed,
         "data": list(origin.families),
         "data_licences": "\n".join(f"{n}: {told.get(n, drawn)}" for n in origin.families),

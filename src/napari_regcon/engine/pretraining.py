@@ -7,8 +7,7 @@ are. Nothing here knows how long it goes on, or which images are used.
 
 from __future__ import annotations
 
-from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch.nn import functional
 
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.pretrain_events import PretrainLook
+from napari_regcon.engine.train_state import TrainState
 from napari_regcon.nn.losses.episode import episode_loss
 from napari_regcon.nn.losses.grey import grey_loss
 from napari_regcon.nn.losses.semantic import semantic_loss
@@ -30,19 +30,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_regcon.config import PretrainConfig
-    from napari_regcon.data.episodes import Episode, ViewPair
+    from napari_regcon.data.episodes import Episode, EpisodeSource, ViewPair
 
 MIN_COVERAGE = 0.01
 """A region counts where it covers at least this share of both views."""
 
-_WARM_UP_STEPS = 50
-"""Steps of rising rate where it is not known how many there will be."""
+LOOK_PX = 192
+"""Side of the picture of the regions."""
+
+_LOOK_VIEWS = 4
+"""Pairs of views, always the same ones, that the collapse monitor looks at."""
 
 JUDGED_PX = 4096
 """Pixels of an episode on which the head is judged; more cost time and teach little."""
 
 
-class Pretraining:
+class Pretraining(TrainState[RegConNet]):
     """The state of a pre-training: network, its moving average, optimiser, step.
 
     Parameters
@@ -63,55 +66,33 @@ class Pretraining:
     def __init__(
         self, config: PretrainConfig, *, start: RegConNet | None = None, device: str = "auto"
     ) -> None:
-        self.config = config = fitting(config, start)
-        self.device = choose_device(device)
-        self.step = 0
-        self.elapsed_s = 0.0
+        config = fitting(config, start)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            net = RegConNet(config.embedding, config.regions, config.width, config.levels)
+            net = RegConNet(**config.sizes)
         if start is not None:
             net.load_state_dict(start.state_dict())
-        self.net = net.to(self.device.torch_device)
-        self.scale = torch.nn.Parameter(torch.tensor(1.5, device=self.device.torch_device))
-        self.average = deepcopy(self.net).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            [*self.net.parameters(), self.scale], config.learning_rate, weight_decay=0.01
+        self.scale = torch.nn.Parameter(
+            torch.tensor(1.5, device=choose_device(device).torch_device)
         )
+        super().__init__(config, net, device=device, more=[self.scale])
 
-    @property
-    def done(self) -> float:
-        """How much of the time or of the steps is used up, 0 to 1."""
-        if self.config.minutes:
-            return min(1.0, self.elapsed_s / (60 * self.config.minutes))
-        return min(1.0, self.step / self.config.steps)
-
-    def learning_rate(self) -> float:
-        """Return the rate of this step: warm-up, plateau, and a linear fall at the end."""
-        timed = self.config.minutes > 0
-        warm_up = _WARM_UP_STEPS if timed else max(1, min(200, self.config.steps // 10))
-        warm = min(1.0, (self.step + 1) / warm_up)
-        fall = min(1.0, 4 * (1 - self.done))
-        return self.config.learning_rate * warm * max(fall, 0.01)
-
-    def result(self) -> RegConNet:
-        """Return a copy of the network of averaged weights, the one to use."""
-        return deepcopy(self.average)
+    def draw(self, source: EpisodeSource, step: int) -> tuple[list[Episode], list[ViewPair]]:
+        """Draw the batch of a step; the same step draws the same batch."""
+        rng = np.random.default_rng((self.config.seed, step))
+        n_episodes, n_views = self.config.batch(step)
+        return (
+            [source.episode(rng) for _ in range(n_episodes)],
+            [source.view_pair(rng) for _ in range(n_views)],
+        )
 
     def train_step(self, episodes: list[Episode], views: list[ViewPair]) -> dict[str, float]:
         """Take one optimiser step and return the unweighted losses."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
         self.net.train()
         losses = self._losses(episodes, views)
         weights = self.config.loss_weights
         total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(total)
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        self._update_average()
+        self.descend(total)
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _losses(self, episodes: list[Episode], views: list[ViewPair]) -> dict[str, Tensor]:
@@ -180,15 +161,10 @@ class Pretraining:
         counts = (coverage(masks[0::2]) > MIN_COVERAGE) & (coverage(warped) > MIN_COVERAGE)
         return semantic_loss(first, second, counts)
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
-        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
-        for average, current in pairs:
-            if average.is_floating_point():
-                average.lerp_(current.detach(), 1 - decay)
-            else:
-                average.copy_(current)
+    def look_at(self, source: EpisodeSource) -> tuple[list[ViewPair], np.ndarray]:
+        """Return what every look is at, see :meth:`look`."""
+        rng = np.random.default_rng((self.config.seed, 0, 2))
+        return [source.view_pair(rng) for _ in range(_LOOK_VIEWS)], source.picture(LOOK_PX)
 
     @torch.no_grad()
     def look(self, views: list[ViewPair], picture: np.ndarray) -> PretrainLook:
@@ -216,23 +192,11 @@ class Pretraining:
 
     def state(self) -> dict[str, Any]:
         """Return everything a later run needs."""
-        return {
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scale": self.scale.detach(),
-            "config": asdict(self.config),
-        }
+        return super().state() | {"scale": self.scale.detach()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        self.step = state["step"]
-        self.elapsed_s = state.get("elapsed_s", 0.0)
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        super().load_state(state)
         with torch.no_grad():
             self.scale.copy_(state["scale"])
 

@@ -13,7 +13,7 @@ from napari_regcon.worker.protocol import JobDone, TrainingEvent, TrainingWritte
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from napari_regcon.data.episodes import SourcePlane
+    from napari_regcon.data.source_planes import SourcePlane
     from napari_regcon.worker.images import OpenImages
     from napari_regcon.worker.jobs import Emit, Steps
     from napari_regcon.worker.protocol import AdaptFeatures
@@ -52,7 +52,7 @@ def adapt(
     begin = time.perf_counter()
     planes, seen = yield from _read(images, request.config.seed)
     from napari_regcon.data.episodes import EpisodeSource
-    from napari_regcon.data.training import read_recipe
+    from napari_regcon.data.recipe import read_recipe
     from napari_regcon.engine.embedding import load_network
     from napari_regcon.engine.pretrain import pretrain
     from napari_regcon.engine.pretrained import Origin, save_pretrained
