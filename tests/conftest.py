@@ -22,7 +22,7 @@ settings.load_profile("busy")
 
 # Pools that libraries, and the classifier, keep for the life of the interpreter on purpose.
 LIBRARY_THREADS = (
-    "regcon-scores",
+    "regcon-shares",
     "ThreadPoolExecutor",
     "zarr",
     "asyncio",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from blob_task import blobs, dice, strokes, support_of
+from scipy.ndimage import gaussian_filter
 
 from napari_regcon.config import PixelHeadConfig
 from napari_regcon.data.normalize import estimate_normalization
@@ -75,6 +76,20 @@ def test_a_shared_store_changes_nothing_and_is_filled_by_the_fit(plane):
     assert filled > 0
     again = load_segmenter("pixel-head", store=store, **SMALL).fit(support)(image)
     assert first.tobytes() == again.tobytes()
+
+
+def test_the_result_is_smoothed_in_each_plane_as_if_there_were_no_tiles(monkeypatch):
+    for dimensions, shape, axes in ((2, (90, 75), "YX"), (3, (6, 50, 45), "ZYX")):
+        monkeypatch.setitem(feature_source.TILE_SHAPES, dimensions, (4, 32, 32)[-dimensions:])
+        image, truth = blobs(shape)
+        support = support_of(image, strokes(truth), axes)
+        config = {"dimensions": dimensions, **SMALL}
+        rough = PixelHead(PixelHeadConfig(smooth_px=0, **config)).fit(support)(image)
+        smooth = PixelHead(PixelHeadConfig(smooth_px=1.5, **config)).fit(support)(image)
+        sigma = (0,) * (rough.ndim - 2) + (1.5, 1.5)
+        expected = gaussian_filter(rough, sigma, truncate=3.2, mode="nearest")
+        np.testing.assert_allclose(smooth, expected, atol=1e-5)
+        assert np.abs(smooth - rough).max() > 0.05
 
 
 def test_any_box_is_the_crop_of_the_whole(monkeypatch):

@@ -24,6 +24,14 @@ class PixelHeadConfig:
         "pre-trained network sees. both: side by side.",
         choices=("filters", "network", "both"),
     )
+    smooth_px: float = param(
+        1.0,
+        "Smooth (px)",
+        "Average the result over about this distance, so that no single pixel stands out. What is "
+        "thinner gets lost. 0: not at all.",
+        minimum=0.0,
+        maximum=8.0,
+    )
     sigma_min_px: float = param(
         0.7,
         "Finest detail (px)",

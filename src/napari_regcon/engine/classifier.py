@@ -8,22 +8,20 @@ compares it with linear models, forests and boosting. Knows nothing of images.
 
 from __future__ import annotations
 
-import functools
 import math
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_regcon.engine.device import one_thread
+from napari_regcon.engine.device import in_threads, one_thread
 
 CHUNK_PX = 1 << 12
 """Pixels a processor classifies at once, few enough to stay in its cache; a GPU takes all."""
 
-THREAD_NAME = "regcon-scores"
 HIDDEN = 32
 STEPS = 100
 BATCH_PX = 256
@@ -62,23 +60,14 @@ class FittedClassifier:
         on_processor = features.device.type == "cpu"
         width = min(CHUNK_PX, n_pixels) if on_processor else n_pixels
         starts = range(0, n_pixels, max(1, width))
-        workers = min(torch.get_num_threads(), len(starts)) if on_processor else 1
-        with one_thread():
-            if workers <= 1:
-                self._judge(features, starts, width, result)
-                return result
-            # Each on chunks of its own, so that none waits for another after every operation.
-            shares = [
-                _pool(workers).submit(self._judge, features, starts[i::workers], width, result)
-                for i in range(workers)
-            ]
-            wait(shares)
-        for share in shares:
-            share.result()
+        n_shares = torch.get_num_threads() if on_processor else 1
+        # Each thread on chunks of its own, so that none waits for another after every operation.
+        shares = [starts[i::n_shares] for i in range(n_shares)]
+        in_threads(partial(self._judge, features, width=width, result=result), shares)
         return result
 
     @torch.inference_mode()
-    def _judge(self, features: Tensor, starts: range, width: int, result: Tensor) -> None:
+    def _judge(self, features: Tensor, starts: range, *, width: int, result: Tensor) -> None:
         """Classify the chunks that start there, in memory that is taken once."""
         inputs = result.new_empty(len(self.low), width)
         hidden = result.new_empty(len(self.hidden_bias), width)
@@ -91,12 +80,6 @@ class FittedClassifier:
             torch.addmm(self.hidden_bias, self.hidden_weight, x, out=y).relu_()
             scores = torch.addmm(self.bias, self.weight, y)
             torch.softmax(scores, 0, out=result[:, start : start + width])
-
-
-@functools.cache
-def _pool(workers: int) -> ThreadPoolExecutor:
-    """Return threads that are kept: to start them for every tile took a fifth of a preview."""
-    return ThreadPoolExecutor(workers, THREAD_NAME)
 
 
 def fit_classifier(

@@ -42,23 +42,34 @@ class FeatureSource:
         Where it is kept.
     device : torch.device
         Where it is computed.
+    margin_px : int
+        Tiles come with so many pixels more on each side in Y and X, where there are any.
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, store: FeatureStore, device: torch.device
+        self,
+        extractor: FeatureExtractor,
+        store: FeatureStore,
+        device: torch.device,
+        margin_px: int = 0,
     ) -> None:
         self.extractor = extractor
         self.store = store
         self.device = device
         self.tile_shape = TILE_SHAPES[extractor.spatial_ndim]
+        self._margin = (0,) * (extractor.spatial_ndim - 2) + (margin_px,) * 2
+
+    def around(self, view: ImageView, tile: Box) -> Box:
+        """Return a tile with its margin, as far as the view reaches."""
+        return tile.grow(self._margin).intersect(view.box)
 
     def tile(self, view: ImageView, tile: Box) -> torch.Tensor:
-        """Return the features ``(n_features, *tile.shape)`` of a tile."""
+        """Return the features of a tile with its margin, ``(n_features, *around.shape)``."""
         return run(self.tile_in_steps(view, tile))
 
     def tile_in_steps(self, view: ImageView, tile: Box) -> Generator[None, None, torch.Tensor]:
         """Do the same as :meth:`tile`, yielding wherever it can be stopped."""
-        return self.store.get_in_steps(view, tile, self.extractor, self.device)
+        return self.store.get_in_steps(view, self.around(view, tile), self.extractor, self.device)
 
     def at(
         self, view: ImageView, where: np.ndarray
@@ -87,7 +98,8 @@ class FeatureSource:
             rows = np.nonzero(inside)[0]
             if not len(rows):
                 continue
-            flat = np.ravel_multi_index(tuple((where[rows] - tile.start).T), tile.shape)
+            whole = self.around(view, tile)
+            flat = np.ravel_multi_index(tuple((where[rows] - whole.start).T), whole.shape)
             index = torch.from_numpy(flat).to(self.device)
             features = yield from self.tile_in_steps(view, tile)
             values = features.flatten(1).index_select(1, index)

@@ -2,19 +2,23 @@
 
 The features are filters, which need no weights, or what a pre-trained network sees, or both side
 by side. Those of a tile are computed once and kept, so after the first fit a new stroke costs a
-fit on a few thousand pixels and matrix products over what is looked at. Every pixel is exact:
-tiles do not overlap, each is read with the halo its features need.
+fit on a few thousand pixels and matrix products over what is looked at. The probabilities are
+smoothed a little, as neighbours are mostly of one class. Every pixel is exact: each tile is read
+with the halo its features need, and classified with the margin that smoothing needs.
 """
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from napari_regcon.config import PixelHeadConfig
 from napari_regcon.engine.classifier import fit_classifier
-from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.device import choose_device, in_threads
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.feature_source import FeatureSource, evenly
 from napari_regcon.engine.feature_store import FeatureStore
@@ -58,6 +62,9 @@ class PixelPredictor(Predictor):
         Where features come from.
     first : SupportExample
         The first of the support set; tells the channels and the normalisation.
+    smooth_px : float
+        Standard deviation of the Gaussian that probabilities are averaged with in Y and X. The
+        source has to have a margin of :func:`smoothing_radius`.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class PixelPredictor(Predictor):
         classifier: Classifier,
         source: FeatureSource,
         first: SupportExample,
+        smooth_px: float = 0.0,
     ) -> None:
         self.classes = classes
         self.spatial_ndim = source.extractor.spatial_ndim
@@ -75,10 +83,11 @@ class PixelPredictor(Predictor):
         self.overlap = (0,) * self.spatial_ndim
         self._classifier = classifier
         self._source = source
+        self._smooth_px = smooth_px
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
         """Return float32 probabilities ``(n_classes, *tile.shape)``."""
-        return self._planes(self._source.tile(view, tile), tile, slice(None))
+        return self._planes(self._source.tile(view, tile), view, tile, slice(None))
 
     def predict_parts(
         self, view: ImageView, box: Box, tiles: Iterable[Box]
@@ -89,25 +98,39 @@ class PixelPredictor(Predictor):
             first, *rest = common.shift(tuple(-i for i in tile.start)).slices
             features = yield from self._source.tile_in_steps(view, tile)
             if self.spatial_ndim == 3:
-                yield common, self._planes(features, tile, first)[:, :, *rest]
+                yield common, self._planes(features, view, tile, first)[:, :, *rest]
             else:
-                yield common, self._planes(features, tile, slice(None))[:, first, *rest]
+                yield common, self._planes(features, view, tile, slice(None))[:, first, *rest]
 
     def reduce_memory(self) -> bool:
         """Compute features in smaller parts and keep fewer, from now on."""
         return self._source.reduce_memory()
 
-    def _planes(self, features: torch.Tensor, tile: Box, planes: slice) -> np.ndarray:
+    def _planes(
+        self, features: torch.Tensor, view: ImageView, tile: Box, planes: slice
+    ) -> np.ndarray:
         """Predict a tile, or the same bytes of some planes of a tile of a stack."""
+        whole = self._source.around(view, tile)
+        inside = tile.shift(tuple(-i for i in whole.start)).slices[-2:]
         if self.spatial_ndim == 2:
-            return self._classify(features, tile.shape)
-        parts = [self._classify(plane, tile.shape[1:]) for plane in features[:, planes].unbind(1)]
+            return self._classify(features)[:, *inside]
+        parts = [self._classify(plane)[:, *inside] for plane in features[:, planes].unbind(1)]
         return np.stack(parts, 1)
 
-    def _classify(self, features: torch.Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    def _classify(self, features: torch.Tensor) -> np.ndarray:
+        """Return the probabilities ``(n_classes, Y, X)`` of features ``(n_features, Y, X)``."""
         found = self._classifier.probabilities(features.flatten(1))
-        values: np.ndarray = found.reshape(-1, *shape).cpu().numpy()
+        values: np.ndarray = found.reshape(-1, *features.shape[1:]).cpu().numpy()
+        if self._smooth_px:
+            radius = smoothing_radius(self._smooth_px)
+            smooth = partial(gaussian_filter, sigma=self._smooth_px, radius=radius, mode="nearest")
+            values = np.stack(in_threads(smooth, list(values)))
         return values
+
+
+def smoothing_radius(smooth_px: float) -> int:
+    """Return how far, in pixels, smoothing of this width reaches."""
+    return math.ceil(3 * smooth_px)
 
 
 class PixelHead(Segmenter):
@@ -163,7 +186,10 @@ class PixelHead(Segmenter):
         support.require_classes()
         support.require_one_kind()
         self._check(support)
-        source = FeatureSource(self._extractor(support), self.store, self.device)
+        smooth_px = self.config.smooth_px
+        source = FeatureSource(
+            self._extractor(support), self.store, self.device, smoothing_radius(smooth_px)
+        )
         rng = np.random.default_rng(self.config.seed)
         features: list[np.ndarray] = []
         labels: list[np.ndarray] = []
@@ -180,7 +206,7 @@ class PixelHead(Segmenter):
             seed=self.config.seed,
         )
         yield
-        return PixelPredictor(support.classes, classifier, source, support.examples[0])
+        return PixelPredictor(support.classes, classifier, source, support.examples[0], smooth_px)
 
     def _extractor(self, support: SupportSet) -> FeatureExtractor:
         config = self.config
