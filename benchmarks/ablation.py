@@ -47,9 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
     add = parser.add_argument
     add("--data", type=Path, help="folder of data-set folders; phantoms alone if not given")
-    add("--recipe", type=Path, default=Path("src/napari_regcon/recipes/regcon-em.toml"))
+    add("--recipe", type=Path, default=Path(__file__).with_suffix(".toml"))
     add("--out", type=Path, required=True, help="folder for the networks")
-    add("--steps", type=int, default=600)
     add("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
     options = parser.parse_args(arguments)
     recipe = read_recipe(options.recipe)
@@ -57,16 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     planes = list(recipe_planes(recipe, recipe_corpora(recipe, options.data)))
     source = EpisodeSource(planes, recipe.draw, recipe.shares)
     for name in options.variants:
-        train(name, recipe, options.steps, source, options.out)
+        train(name, recipe, source, options.out)
     return 0
 
 
-def train(name: str, recipe: Recipe, steps: int, source: EpisodeSource, folder: Path) -> None:
+def train(name: str, recipe: Recipe, source: EpisodeSource, folder: Path) -> None:
     """Train one variant and write its network, if it is not there yet."""
     out = folder / f"{name}.safetensors"
     if out.exists():
         return
-    config = replace(recipe.train, **({"steps": steps} | VARIANTS[name]))
+    config = replace(recipe.train, **VARIANTS[name])
     training = Pretraining(config, device="cpu")
     losses = ""
     for event in pretrain(training, source, folder / f"{name}.checkpoint.pt"):

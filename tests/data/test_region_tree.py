@@ -92,10 +92,10 @@ def test_the_same_plane_gives_the_same_regions():
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
-def test_regions_are_joined_as_a_search_through_all_pairs_would():
-    rng = np.random.default_rng(3)
-    tree = tree_of(noise((24, 24), 3), smallest_px=1)
-    n = len(tree.sizes)
+@pytest.mark.parametrize("seed", range(5))
+def test_regions_are_joined_as_a_search_through_all_pairs_would(seed):
+    rng = np.random.default_rng(seed)
+    n = 40
     pairs = np.array(
         [(i, j) for i in range(n) for j in range(i + 1, n) if (i + j) % 3 or j == i + 1]
     )
@@ -106,40 +106,56 @@ def test_regions_are_joined_as_a_search_through_all_pairs_would():
         rng.integers(1, 9, len(pairs)),
         rng.random(len(pairs)),
     )
-    np.testing.assert_array_equal(np.sort(merge_order(graph, 9)[0], axis=1), slow_order(graph, 9))
+    merges, n_small = merge_order(graph, 9)
+    groups = {i: frozenset([i]) for i in range(n)}
+    joined = []
+    for step, (i, j) in enumerate(merges.tolist()):
+        groups[n + step] = groups[i] | groups[j]
+        joined.append(groups[n + step])
+    expected, expected_small = slow_order(graph, 9)
+    assert n_small == expected_small
+    assert joined[n_small:] == expected[n_small:]
+    assert set(joined[:n_small]) == set(expected[:n_small])
 
 
 def slow_order(graph, smallest):
-    """Look at every pair at every step."""
-    sizes = dict(enumerate(graph.sizes.tolist()))
-    means = dict(enumerate(graph.features.astype(np.float64)))
+    """Look at every pair in every round; return what each join makes, and how many are small."""
+    sizes = {frozenset([i]): int(n) for i, n in enumerate(graph.sizes)}
+    means = {frozenset([i]): m for i, m in enumerate(graph.features.astype(np.float64))}
+    height = dict.fromkeys(sizes, 0.0)
     borders = {}
-    for pair, length, strength in zip(graph.pairs, graph.lengths, graph.strengths, strict=True):
-        borders[frozenset(pair.tolist())] = (length, strength)
-    order = []
+    for (i, j), length, strength in zip(graph.pairs, graph.lengths, graph.strengths, strict=True):
+        borders[frozenset([frozenset([int(i)]), frozenset([int(j)])])] = (length, strength)
+    small, large = [], []
 
-    def rank(pair):
-        i, j = pair
+    def cost(pair):
+        one, other = pair
         length, strength = borders[pair]
-        a, b = sizes[i], sizes[j]
-        cost = strength / length + np.linalg.norm(means[i] - means[j])
-        return min(a, b) >= smallest, cost * (a * b / (a + b)) ** 0.25
+        a, b = sizes[one], sizes[other]
+        apart = strength / length + np.linalg.norm(means[one] - means[other])
+        return apart * (a * b / (a + b)) ** 0.25
 
     while borders:
-        pair = min(borders, key=rank)
-        i, j = sorted(pair)
-        node = len(graph.sizes) + len(order)
-        order.append((i, j))
-        a, b = sizes.pop(i), sizes.pop(j)
-        sizes[node] = a + b
-        means[node] = (a * means.pop(i) + b * means.pop(j)) / (a + b)
-        del borders[pair]
-        for old in [p for p in borders if p & pair]:
-            (other,) = old - pair
-            length, strength = borders.pop(old)
-            known = borders.get(frozenset((other, node)), (0, 0.0))
-            borders[frozenset((other, node))] = (known[0] + length, known[1] + strength)
-    return np.array(order)
+        tiny = [p for p in borders if min(sizes[r] for r in p) < smallest]
+        allowed = tiny or list(borders)
+        costs = {pair: cost(pair) for pair in allowed}
+        best = {r: min((p for p in allowed if r in p), key=costs.get) for p in allowed for r in p}
+        for pair in [p for p in allowed if all(best[r] == p for r in p)]:
+            one, other = pair
+            new = one | other
+            height[new] = max(costs[pair], height[one], height[other])
+            (small if tiny else large).append(new)
+            if tiny:
+                height[new] = 0.0
+            a, b = sizes[one], sizes[other]
+            sizes[new], means[new] = a + b, (a * means[one] + b * means[other]) / (a + b)
+            del borders[pair]
+            for old in [p for p in borders if p & pair]:
+                (neighbour,) = old - pair
+                length, strength = borders.pop(old)
+                known = borders.get(frozenset([neighbour, new]), (0, 0.0))
+                borders[frozenset([neighbour, new])] = (known[0] + length, known[1] + strength)
+    return small + sorted(large, key=height.get), len(small)
 
 
 def test_similarity_falls_with_the_difference_of_means():

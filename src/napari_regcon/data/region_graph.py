@@ -1,20 +1,16 @@
 """Which regions touch, how strong the edge between them is, and in which order they join.
 
-The pair that differs least joins first, again and again, until one region is left. The order is
-the whole result: stopping earlier or later gives partitions that nest. It knows regions by their
-numbers and means, not where they lie.
+Two neighbours join where neither has another neighbour that is more like it, all such pairs at
+once, round by round until one region is left (local mutual best fitting, Baatz & Schaepe 2000,
+Multiresolution segmentation). The order is the whole result: stopping earlier or later gives
+partitions that nest. It knows regions by their numbers and means, not where they lie.
 """
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SIZE_EXPONENT = 0.25
 """How much longer large regions wait. 0: not at all, 0.5: as in Ward's method."""
@@ -81,9 +77,9 @@ def region_graph(regions: np.ndarray, features: np.ndarray, edges: np.ndarray) -
 def merge_order(graph: RegionGraph, smallest_px: int) -> tuple[np.ndarray, int]:
     """Return the order in which regions join.
 
-    First every region smaller than ``smallest_px`` joins its most similar neighbour, then the
-    most similar pairs of all. Two regions differ by the mean edge along their border and the
-    distance of their mean features, times a power of their size.
+    First every region smaller than ``smallest_px`` joins a neighbour, then all others. Two regions
+    differ by the mean edge along their border and the distance of their mean features, times a
+    power of their size. Joins are ordered by that, but never before those they are made of.
 
     Parameters
     ----------
@@ -101,92 +97,88 @@ def merge_order(graph: RegionGraph, smallest_px: int) -> tuple[np.ndarray, int]:
         How many of the steps, at the beginning, remove regions that are too small.
     """
     joining = _Joining(graph, smallest_px)
-    steps = list(joining.steps())
-    merges = np.array([pair for _, pair in steps], dtype=np.int32).reshape(-1, 2)
-    return merges, sum(was_small for was_small, _ in steps)
+    pairs, costs = [np.empty((0, 2), np.intp)], [np.empty(0)]
+    while len(joining.nodes) > 1:
+        joined, cost = joining.round()
+        pairs.append(joined)
+        costs.append(cost)
+    n, cost = len(graph.sizes), np.concatenate(costs)
+    order = np.argsort(cost, kind="stable")
+    place = np.empty(n + len(order), np.int32)
+    place[:n] = np.arange(n)
+    place[n + order] = n + np.arange(len(order))
+    return place[np.concatenate(pairs)[order]], int(np.isneginf(cost).sum())
 
 
 class _Joining:
-    """The nodes that are left, and for each the neighbour that it would join first.
+    """The regions that stand, and the borders between them.
 
-    Every pair is covered by the node of the two that came later, so the lowest entry of the heap
-    is the pair to join next. An entry whose neighbour is gone is too low, never too high: it
-    comes up in time and is replaced then.
+    Attributes
+    ----------
+    nodes : numpy.ndarray
+        ``(m,)`` the node that each of them is.
     """
 
     def __init__(self, graph: RegionGraph, smallest_px: int) -> None:
-        n = len(graph.sizes)
         self._smallest = smallest_px
-        self._next = n
-        self._sizes = np.concatenate([graph.sizes, np.zeros(n - 1)])
-        self._features = np.concatenate([graph.features, np.empty_like(graph.features[1:])])
-        self._borders: dict[int, dict[int, tuple[int, float]]] = {i: {} for i in range(n)}
-        borders = zip(graph.lengths.tolist(), graph.strengths.tolist(), strict=True)
-        for (i, j), border in zip(graph.pairs.tolist(), borders, strict=True):
-            self._borders[i][j] = self._borders[j][i] = border
-        self._heap = self._first_entries(graph)
-        heapq.heapify(self._heap)
+        self.nodes = np.arange(len(graph.sizes))
+        self._next = len(graph.sizes)
+        self._sizes = graph.sizes.astype(np.float64)
+        self._features = graph.features.astype(np.float64)
+        self._heights = np.full(len(graph.sizes), -np.inf)
+        self._pairs = graph.pairs.T
+        self._lengths, self._strengths = graph.lengths, graph.strengths
 
-    def _first_entries(self, graph: RegionGraph) -> list[tuple[bool, float, int, int]]:
-        """Return what :meth:`_best` says of every node, for all at once."""
-        a, b = np.concatenate([graph.pairs, graph.pairs[:, ::-1]]).T
-        edges = np.tile(graph.strengths / graph.lengths, 2)
-        large, cost = self._rank(a, b, edges)
-        order = np.lexsort((cost, large, a))
-        best = order[np.flatnonzero(np.diff(a[order], prepend=-1))]
-        columns = (column[best].tolist() for column in (large, cost, a, b))
-        return list(zip(*columns, strict=True))
+    def round(self) -> tuple[np.ndarray, np.ndarray]:
+        """Join all pairs that are each other's best; return their nodes ``(k, 2)`` and costs.
 
-    def steps(self) -> Iterator[tuple[bool, tuple[int, int]]]:
-        """Join pair by pair; say whether one was too small, and which they were."""
-        while len(self._borders) > 1:
-            large, _, i, j = heapq.heappop(self._heap)
-            if i not in self._borders:
-                continue
-            if j not in self._borders:
-                heapq.heappush(self._heap, self._best(i))
-                continue
-            self._join(i, j)
-            yield not large, (i, j)
-
-    def _best(self, node: int) -> tuple[bool, float, int, int]:
-        """Return whether a node and the neighbour it joins first are large, their cost, and both.
-
-        Pairs of which one is too small come before all others.
+        The cost is at least that of what they are made of; -inf while some are too small.
         """
-        around = self._borders[node]
-        others = np.fromiter(around, np.intp, len(around))
-        lengths, strengths = np.array(list(around.values())).T
-        large, cost = self._rank(node, others, strengths / lengths)
-        first = int(np.where(large & ~large.all(), np.inf, cost).argmin())
-        return bool(large[first]), float(cost[first]), node, int(others[first])
+        joined, costs = self._mutual_best()
+        i, j = self._pairs[:, joined]
+        costs = np.maximum(costs, np.maximum(self._heights[i], self._heights[j]))
+        made_of = np.stack([self.nodes[i], self.nodes[j]], axis=1)
+        self._take_in(i, j)
+        self.nodes[i] = self._next + np.arange(len(i))
+        self._heights[i] = costs
+        self._next += len(i)
+        self._forget(i, j)
+        return made_of, costs
 
-    def _rank(
-        self, a: int | np.ndarray, b: np.ndarray, edges: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return for pairs of nodes whether both are large enough, and the cost of joining them."""
+    def _mutual_best(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the borders at which both regions differ least, and how much they do."""
+        a, b = self._pairs
         sizes_a, sizes_b = self._sizes[a], self._sizes[b]
         apart = self._features[a] - self._features[b]
-        distances = np.sqrt(np.einsum("ij,ij->i", apart, apart))
-        weight = (sizes_a * sizes_b / (sizes_a + sizes_b)) ** _SIZE_EXPONENT
-        large = np.minimum(sizes_a, sizes_b) >= self._smallest
-        return large, (edges + distances) * weight
+        cost = self._strengths / self._lengths + np.sqrt(np.einsum("ij,ij->i", apart, apart))
+        cost *= (sizes_a * sizes_b / (sizes_a + sizes_b)) ** _SIZE_EXPONENT
+        small = np.flatnonzero(np.minimum(sizes_a, sizes_b) < self._smallest)
+        allowed = small if small.size else np.arange(len(cost))
+        order = allowed[np.argsort(cost[allowed], kind="stable")]
+        rank = np.full(len(cost), len(cost))
+        rank[order] = np.arange(len(order))
+        best = np.full(len(self.nodes), len(cost))
+        np.minimum.at(best, a, rank)
+        np.minimum.at(best, b, rank)
+        found = order[(best[a[order]] == rank[order]) & (best[b[order]] == rank[order])]
+        return found, np.full(len(found), -np.inf) if small.size else cost[found]
 
-    def _join(self, i: int, j: int) -> None:
-        node, self._next = self._next, self._next + 1
-        a, b = self._sizes[i], self._sizes[j]
-        self._sizes[node] = a + b
-        self._features[node] = (a * self._features[i] + b * self._features[j]) / (a + b)
-        around, fewer = sorted((self._borders.pop(i), self._borders.pop(j)), key=len, reverse=True)
-        for other, (length, strength) in fewer.items():
-            known = around.get(other, (0, 0.0))
-            around[other] = (known[0] + length, known[1] + strength)
-        del around[i], around[j]
-        self._borders[node] = around
-        for other, border in around.items():
-            back = self._borders[other]
-            back.pop(i, None)
-            back.pop(j, None)
-            back[node] = border
-        if around:
-            heapq.heappush(self._heap, self._best(node))
+    def _take_in(self, i: np.ndarray, j: np.ndarray) -> None:
+        """Add regions j to regions i."""
+        a, b = self._sizes[i, None], self._sizes[j, None]
+        self._features[i] = (a * self._features[i] + b * self._features[j]) / (a + b)
+        self._sizes[i] += self._sizes[j]
+
+    def _forget(self, i: np.ndarray, j: np.ndarray) -> None:
+        """Leave out regions j, and add up the borders that became one."""
+        home = np.arange(len(self.nodes))
+        stands = np.ones(len(home), dtype=bool)
+        home[j], stands[j] = i, False
+        pairs = np.sort((np.cumsum(stands) - 1)[home[self._pairs]], axis=0)
+        for name in ("nodes", "_sizes", "_features", "_heights"):
+            setattr(self, name, getattr(self, name)[stands])
+        n, outer = len(self.nodes), pairs[0] != pairs[1]
+        keys, which = np.unique(pairs[0, outer] * n + pairs[1, outer], return_inverse=True)
+        self._lengths = np.bincount(which, self._lengths[outer], len(keys))
+        self._strengths = np.bincount(which, self._strengths[outer], len(keys))
+        self._pairs = np.stack([keys // n, keys % n])
