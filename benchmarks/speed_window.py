@@ -22,6 +22,7 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_regcon._qt.widget import RegconWidget
+from napari_regcon.config import FinetuneConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,6 +140,23 @@ class Bench:
         self.wait(lambda: not volume.running)
         return time.perf_counter() - begin
 
+    def train(self, n: int) -> dict[str, dict[str, float]]:
+        """Fine-tune from the weights that ship; return gaps with and without strokes meanwhile."""
+        training, heart = self.dock.core.training, Heart()
+        training.start(FinetuneConfig(minutes=60), "regcon-em", "auto")
+        steps: list[Any] = []
+        training.stepped.connect(steps.append)
+        self.wait(lambda: steps)
+        heart.take()
+        self.wait(lambda: len(steps) > n)
+        found = {"gap_training": _row(heart.take())}
+        found["stroke_to_mask_training"] = _row(self.stroke_to_mask(n))
+        found["gap_training_and_previews"] = _row(heart.take())
+        heart.stop()
+        training.cancel()
+        self.wait(lambda: not training.running)
+        return found
+
     def memory_mb(self) -> tuple[float, float]:
         """Return the memory of window and engine."""
         own = psutil.Process()
@@ -164,6 +182,7 @@ def main() -> int:
     parser.add_argument("--depth", type=int, default=16, help="slices")
     parser.add_argument("--strokes", type=int, default=40)
     parser.add_argument("--growth", type=int, default=0, help="strokes and a tenth as many volumes")
+    parser.add_argument("--train", type=int, default=0, help="steps and strokes while training")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_REGCON_SESSIONS_DIR"] = folder
@@ -187,6 +206,8 @@ def main() -> int:
         bench.wait(lambda: not bench.dock.core.correction.busy)
         found["gap_accept"] = _row(heart.take())
         heart.stop()
+        if options.train:
+            found |= bench.train(options.train)
         if options.growth:
             found["memory_before_mb"] = bench.memory_mb()
             bench.stroke_to_mask(options.growth)
