@@ -68,6 +68,13 @@ def test_import_then_info(folder, file):
         assert "[bold]cells[/bold]?[2J" in output
 
 
+def test_removed_weights_are_gone(folder, file):
+    run("import", file, "--name", "net-1")
+    assert "Deleted net-1" in run("remove", "net-1")
+    assert "net-1" not in run("list")
+    assert not list(folder.glob("net-1*"))
+
+
 def test_info_before_the_first_fetch(folder):
     output = run("info", "universeg-v1")
     for words in ("LICENSE-model", "ICCV 2023", "universeg_v1_nf64_ss64_STA.pt", "no; fetch it"):

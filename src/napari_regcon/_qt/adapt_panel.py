@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from napari_regcon.engine.pretrain_events import PretrainLook, PretrainStep
 
 _ABOUT = (
-    "Features that have seen your images tell more apart with few strokes. The network looks at "
-    "all images that were chosen under Image, in the background; nothing needs to be painted."
+    "Lets the network that gives the features get used to your images, all that were chosen under "
+    "Image, in the background. Nothing needs to be painted. The preview shows whether it helps."
 )
 _USE = "Let the pixel classifier use these features together with its filters."
 _LOSSES = {
