@@ -20,16 +20,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage.segmentation import felzenszwalb, find_boundaries, slic
+from torch.nn import functional
 
 from benchmarks.datasets import Dataset, Unit, load_dataset
 from benchmarks.environment import environment
 from napari_regcon.config import RegionsConfig
 from napari_regcon.data.views import ImageView
+from napari_regcon.engine.embedding import load_network
 from napari_regcon.engine.regions import RegionFinder
 from napari_regcon.engine.segmenter import run
+from napari_regcon.session.region_picture import distinct_colors
+from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -172,6 +177,25 @@ def picture(dataset: Dataset, unit: Unit, finder: RegionFinder, side: int = 192)
     return sheet
 
 
+def soft_picture(dataset: Dataset, unit: Unit, weights: str, side: int = 512) -> Image.Image:
+    """Draw the middle of a plane at half its size, and beside it the network's own regions.
+
+    Every pixel has the colour of the soft region that it belongs to most.
+    """
+    item = dataset.images[unit.image]
+    image = ImageView(item.volume, item.normalization, unit.prefix, 2).read(
+        Box((0, 0), item.volume.label_shape[-2:])
+    )
+    middle = tuple(slice(max(0, (n - side) // 2), (n + side) // 2) for n in image.shape[1:])
+    seen = functional.avg_pool2d(torch.from_numpy(image.mean(axis=0)[middle])[None, None], 2)
+    net, _ = load_network(weights)
+    regions = net.region_logits(net(seen))[0].argmax(0).numpy()
+    grey = seen[0, 0].clamp(0, 1).numpy()[..., None]
+    drawn = distinct_colors(net.n_regions)[regions] * (0.25 + 0.75 * grey)
+    both = np.concatenate([np.repeat(255 * grey, 3, axis=-1), drawn], axis=1)
+    return Image.fromarray(both.astype(np.uint8))
+
+
 def table(rows: Sequence[Row]) -> str:
     """Return a Markdown table of means over planes."""
     head = ("data set", "px per region", "method", "regions", "boundary recall")
@@ -224,6 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.pictures:
             drawn = picture(dataset, units[places[0]], finders["regions"])
             drawn.save(options.pictures / f"regions-{name}.jpg", quality=75)
+            if options.weights:
+                drawn = soft_picture(dataset, units[places[0]], options.weights)
+                drawn.save(options.pictures / f"soft-regions-{name}.jpg", quality=75)
     print(table(rows))
     result = {"environment": environment(), "records": [asdict(row) for row in rows]}
     options.out.parent.mkdir(parents=True, exist_ok=True)
