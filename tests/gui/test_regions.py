@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPointF, Qt
+from qtpy.QtCore import QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QCheckBox, QSlider
 
@@ -131,10 +131,10 @@ def painted_blocks(widget, value):
 # ------------------------------------------------------------------ showing
 
 
-def test_nothing_is_asked_for_until_regions_are_wanted(dock, qtbot):
+def test_nothing_is_asked_for_until_regions_are_wanted(dock):
     widget = dock(blocks())
     widget.viewer.dims.set_current_step(0, 2)
-    qtbot.wait(150)
+    assert not any(timer.isActive() for timer in widget.core.regions.findChildren(QTimer))
     assert not widget.client.of(FindRegions)
 
 
