@@ -186,9 +186,11 @@ def soft_picture(dataset: Dataset, unit: Unit, weights: str, side: int = 512) ->
     image = ImageView(item.volume, item.normalization, unit.prefix, 2).read(
         Box((0, 0), item.volume.label_shape[-2:])
     )
-    middle = tuple(slice(max(0, (n - side) // 2), (n + side) // 2) for n in image.shape[1:])
-    seen = functional.avg_pool2d(torch.from_numpy(image.mean(axis=0)[middle])[None, None], 2)
     net, _ = load_network(weights)
+    sides = [min(side, n) // (2 * net.stride) * 2 * net.stride for n in image.shape[1:]]
+    starts = [(n - s) // 2 for n, s in zip(image.shape[1:], sides, strict=True)]
+    middle = tuple(slice(a, a + s) for a, s in zip(starts, sides, strict=True))
+    seen = functional.avg_pool2d(torch.from_numpy(image.mean(axis=0)[middle])[None, None], 2)
     regions = net.region_logits(net(seen))[0].argmax(0).numpy()
     grey = seen[0, 0].clamp(0, 1).numpy()[..., None]
     drawn = distinct_colors(net.n_regions)[regions] * (0.25 + 0.75 * grey)

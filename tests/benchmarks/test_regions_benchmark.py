@@ -59,6 +59,8 @@ labels = "labels.tif"
     )
     arguments = ["--data", str(tmp_path / "data"), "--dataset", "steps", "--planes", "1"]
     arguments += ["--pictures", str(tmp_path), "--out", str(tmp_path / "out.json")]
+    arguments += ["--weights", "regcon-em", "--device", "cpu"]
     assert regions.main(arguments) == 0
     assert "| steps | 400 | regions | 10 | 1.000 |" in capsys.readouterr().out
     assert (tmp_path / "regions-steps.jpg").stat().st_size > 1000
+    assert (tmp_path / "soft-regions-steps.jpg").exists()

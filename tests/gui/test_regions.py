@@ -131,10 +131,11 @@ def painted_blocks(widget, value):
 # ------------------------------------------------------------------ showing
 
 
-def test_nothing_is_asked_for_until_regions_are_wanted(dock):
+def test_nothing_is_asked_for_until_regions_are_wanted(dock, qtbot):
     widget = dock(blocks())
     widget.viewer.dims.set_current_step(0, 2)
-    assert not any(timer.isActive() for timer in widget.core.regions.findChildren(QTimer))
+    timers = widget.core.regions.findChildren(QTimer)
+    qtbot.waitUntil(lambda: not any(timer.isActive() for timer in timers))
     assert not widget.client.of(FindRegions)
 
 
