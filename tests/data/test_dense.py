@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_regcon.data.dense import DenseParts, mirrored, network_image, shrunk_labels
+from napari_regcon.data.dense import DenseParts
+from napari_regcon.data.network_image import mirrored, network_image, shrunk_labels
 from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.support import SupportSet
 from napari_regcon.errors import InputError

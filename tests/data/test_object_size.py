@@ -31,17 +31,16 @@ def test_empty_masks_do_not_count_and_full_ones_have_no_end():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "longest", "expected"),
+    ("size", "longest", "expected"),
     [
-        ([GOOD_PX], 1000, 1),
-        ([3.0], 1000, 1),  # nothing is enlarged
-        ([4 * GOOD_PX], 1000, 4),
-        ([2 * GOOD_PX, 8 * GOOD_PX], 1000, 4),  # between the two
-        ([4 * GOOD_PX, 0.0, float("inf")], 1000, 4),
-        ([100 * GOOD_PX], 100_000, 16),
-        ([8 * GOOD_PX], 200, 3),  # no smaller than 64 px
-        ([], 1000, 1),
+        (GOOD_PX, 1000, 1),
+        (3.0, 1000, 1),  # nothing is enlarged
+        (4 * GOOD_PX, 1000, 4),
+        (100 * GOOD_PX, 100_000, 16),
+        (8 * GOOD_PX, 200, 3),  # no smaller than 64 px
+        (0.0, 1000, 1),
+        (float("inf"), 1000, 1),
     ],
 )
-def test_objects_are_brought_to_a_good_size(sizes, longest, expected):
-    assert good_downscale(sizes, longest, 64) == expected
+def test_objects_are_brought_to_a_good_size(size, longest, expected):
+    assert good_downscale(size, longest, 64) == expected

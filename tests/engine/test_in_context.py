@@ -11,7 +11,7 @@ from napari_regcon.config import InContextConfig
 from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.support import SupportSet
 from napari_regcon.data.views import ImageView
-from napari_regcon.engine import in_context
+from napari_regcon.engine import context_network
 from napari_regcon.engine.in_context import InContext
 from napari_regcon.engine.registry import load_segmenter
 from napari_regcon.engine.segmenter import run
@@ -21,7 +21,7 @@ from napari_regcon.nn.universeg import EncodedSupport, UniverSeg
 from napari_regcon.types import Box, Note, Volume
 
 RAW = Normalization((0.0,), (255.0,))
-SMALL = {"tile_px": 64, "downscale": 1, "support_size": 3}
+SMALL = {"tile_px": 64, "downscale": 1, "support_size": 3, "choose_from": 0}
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +96,57 @@ def test_probabilities_for_images_of_any_size(segmenter, phantom, shape, downsca
     assert found.min() >= 0
 
 
-def test_the_scale_follows_from_what_is_painted_and_is_told(segmenter):
-    truth = np.zeros((1, 300, 300), np.uint8)
-    truth[0, 60:200, 60:200] = 1
-    image = (80 + 90 * truth).astype(np.uint8)
-    by_itself = segmenter(downscale=0).fit(support_of(image, truth))
-    (said,) = by_itself.notes
-    assert "shrunk 4 times" in said
-    assert "Shrink by" in said
-    by_hand = segmenter(downscale=4).fit(support_of(image, truth))
-    assert by_hand.notes == ()
-    assert by_itself.tile_shape == by_hand.tile_shape
-    np.testing.assert_array_equal(by_itself(image[0]), by_hand(image[0]))
+def _two_sizes(small=1):
+    """Return an image with a large square and small ones, and its classes."""
+    truth = np.zeros((1, 600, 600), np.uint8)
+    truth[0, 60:260, 60:260] = 2
+    truth[0, 300:580:20, 300:580:20] = small
+    truth[0] = np.maximum(truth[0], small * ndimage.grey_dilation(truth[0] == small, 9))
+    return (60 + 80 * truth).astype(np.uint8), truth
+
+
+def test_the_scale_of_each_class_follows_from_what_is_painted_and_is_told(segmenter):
+    image, truth = _two_sizes()
+    predictor = segmenter(downscale=0).fit(support_of(image, truth))
+    assert [(task.value, task.downscale) for task in predictor._draws[0]] == [(2, 1), (3, 9)]
+    (said,) = predictor.notes
+    assert "bright at its own size, dark at 1/9 of its size" in said
+    assert predictor.tile_shape == (64, 64)
+    found = predictor(image[0, :100, :90])
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+    assert segmenter(downscale=9).fit(support_of(image, truth)).notes == ()
+
+
+def test_a_class_is_seen_at_its_own_scale_with_the_tile_in_the_middle(segmenter):
+    image, truth = _two_sizes()
+    predictor = segmenter(downscale=0).fit(support_of(image, truth))
+    _, far = predictor._draws[0]
+    tile = Box((100, 40), (164, 104))
+    found = predictor.predict_tile(view_of(image[0]), tile)
+    lead, side = (far.crop_px - 64) // 2, far.crop_px
+    padded = np.pad(image[0].astype(np.float32), side, mode="reflect")
+    y, x = tile.start[0] + side - lead, tile.start[1] + side - lead
+    small = downscale_local_mean(padded[y : y + side, x : x + side], (9, 9))
+    spread = ((small - small.min()) / np.ptp(small)).astype(np.float32)
+    logits = predictor._runner.logits(spread, far).numpy()
+    larger = ndimage.zoom(logits, 9, order=1, mode="nearest", grid_mode=True)
+    there = larger[lead : lead + 64, lead : lead + 64]
+    np.testing.assert_allclose(np.log(found[2] / found[0]), there, atol=1e-3)
+
+
+def test_the_examples_most_like_a_tile_are_shown(segmenter, phantom):
+    predictor = segmenter(choose_from=6, support_size=2).fit(phantom[1])
+    task = predictor._draws[0][0]
+    assert task.n_examples == 6
+    asked = []
+    predictor._runner.logits = lambda image, task, *, keep: (
+        asked.append(task) or torch.zeros(64, 64)
+    )
+    query = task.images[0, 4, 0].numpy()  # of two examples for it, itself is one
+    predictor._logits(query, task)
+    (shown,) = asked
+    assert shown.n_examples == 2
+    assert any(torch.equal(one, task.images[0, 4]) for one in shown.images[0])
 
 
 @pytest.mark.parametrize("downscale", [1, 2])
@@ -125,12 +164,13 @@ def test_a_tile_is_asked_of_the_network_as_it_was_trained(segmenter, phantom, do
     probabilities = []
     for tasks in predictor._draws:
         logits = [made.network(query, t.images, t.labels, factorised=False) for t in tasks]
-        odds = torch.cat([torch.ones_like(query), *(x.exp() for x in logits)])[:, 0]
-        probabilities.append((odds / odds.sum(0)).detach().numpy())
-    expected = sum(probabilities) / 2
-    larger = ndimage.zoom(
-        expected, (1, downscale, downscale), order=1, mode="nearest", grid_mode=True
-    )
+        odds = [np.ones((64 * downscale, 64 * downscale))]
+        for found_logits in logits:
+            small_logits = found_logits[0, 0].detach().numpy()
+            odds.append(np.exp(ndimage.zoom(small_logits, downscale, order=1, mode="nearest",
+                                            grid_mode=True)))  # fmt: skip
+        probabilities.append(np.stack(odds) / np.sum(odds, 0))
+    larger = sum(probabilities) / 2
     inside = larger[:, pad : pad + tile.shape[0]]
     assert inside.std() > 0.01
     np.testing.assert_allclose(found, inside, atol=1e-5)
@@ -253,7 +293,7 @@ def test_encoded_support_is_kept_only_where_there_is_room(segmenter, phantom, mo
     expected = kept(image[1])
     nbytes = [encoded.nbytes for encoded in kept._runner._encoded.values()]
     assert len(nbytes) == 2
-    monkeypatch.setattr(in_context, "KEPT_BYTES", sum(nbytes) - 1)
+    monkeypatch.setattr(context_network, "KEPT_BYTES", sum(nbytes) - 1)
     tight = segmenter().fit(support)
     np.testing.assert_allclose(tight(image[1]), expected, atol=1e-6)
     assert len(tight._runner._encoded) == 1

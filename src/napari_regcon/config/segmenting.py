@@ -85,7 +85,15 @@ class InContextConfig:
         maximum=16,
     )
     support_size: int = param(
-        16, "Support examples", "Examples shown to the network at once.", minimum=1, maximum=64
+        8, "Support examples", "Examples shown to the network at once.", minimum=1, maximum=64
+    )
+    choose_from: int = param(
+        32,
+        "Choose from",
+        "For each tile the examples are shown that look most like it, of so many; 0: the same "
+        "ones for all tiles.",
+        minimum=0,
+        maximum=256,
     )
     ensemble: int = param(
         1,

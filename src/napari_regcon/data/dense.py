@@ -8,11 +8,13 @@ drawn for it. Nothing here knows the network.
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_regcon.data.network_image import mirrored, network_image, shrunk_labels
 from napari_regcon.data.object_size import good_downscale, thickness
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box
@@ -31,11 +33,11 @@ SIDE_MULTIPLE_PX = 8
 GOOD_SHARE = 0.75
 """Share of the crops drawn for a class that are placed so that they show it."""
 
+_MEASURED = 8
+"""About so many parts are looked at to tell how large something is."""
+
 _TRIES = 4
 """So many places are looked at for each that is wanted."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in a grey image (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, order=True)
@@ -57,7 +59,7 @@ class DenseParts:
     side_px : int
         Wanted side of a crop after shrinking.
     downscale : int
-        How many pixels become one; 0: as suits the size of what is painted.
+        How many pixels become one.
 
     Attributes
     ----------
@@ -83,18 +85,29 @@ class DenseParts:
         self.n_left_out = len(support.examples) - len(self._examples)
         self.values = tuple(int(v) for v in _values(self._examples))
         _check(support, self._examples, self.values)
-        longest: int = max(max(e.labels.shape) for e in self._examples)
-        self.downscale = downscale or good_downscale(
-            [
-                thickness([e.labels == value for e in self._examples])
-                for value in self.values
-                if value != support.background
-            ],
-            longest,
-            SMALLEST_SIDE_PX,
-        )
-        needed = math.ceil(longest / self.downscale / SIDE_MULTIPLE_PX) * SIDE_MULTIPLE_PX
-        self.side_px = min(side_px, max(needed, SMALLEST_SIDE_PX))
+        self._wanted_px = side_px
+        self._set_downscale(downscale)
+
+    def _set_downscale(self, downscale: int) -> None:
+        self.downscale = downscale
+        needed = math.ceil(self._longest_px / downscale / SIDE_MULTIPLE_PX) * SIDE_MULTIPLE_PX
+        self.side_px = min(self._wanted_px, max(needed, SMALLEST_SIDE_PX))
+
+    @property
+    def _longest_px(self) -> int:
+        return int(max(max(example.labels.shape) for example in self._examples))
+
+    def at(self, downscale: int) -> DenseParts:
+        """Return the same parts, shrunk otherwise."""
+        other = copy(self)
+        other._set_downscale(downscale)  # noqa: SLF001 - a copy of itself
+        return other
+
+    def suited_downscale(self, value: int) -> int:
+        """Return how many pixels should become one for a class, as suits what is painted of it."""
+        shown = [e.labels == value for e in self._examples if (e.labels == value).any()]
+        few = shown[:: math.ceil(len(shown) / _MEASURED)]
+        return good_downscale(thickness(few), self._longest_px, SMALLEST_SIDE_PX)
 
     @property
     def crop_px(self) -> int:
@@ -191,68 +204,6 @@ class DenseParts:
         regular = np.linspace(0, free, math.ceil(free / step) + 1)
         shaken = regular + rng.uniform(-step / 4, step / 4, len(regular))
         return sorted({int(start) for start in np.clip(shaken, 0, free)})
-
-
-def network_image(image: np.ndarray, side: int, downscale: int) -> np.ndarray:
-    """Make a crop what a grey network was trained on.
-
-    Parameters
-    ----------
-    image : numpy.ndarray
-        ``(C, y, x)`` float32. Three channels are taken for red, green and blue; of any other
-        number the mean is taken.
-    side : int
-        Continued to this size as in a mirror, if smaller.
-    downscale : int
-        Squares of this many pixels are averaged.
-
-    Returns
-    -------
-    numpy.ndarray
-        float32 ``(side / downscale, side / downscale)``, spread over [0, 1]; 0 where constant.
-    """
-    weights = LUMA if len(image) == 3 else (1 / len(image),) * len(image)
-    grey = np.tensordot(np.array(weights, np.float32), image, 1)
-    small = _block_means(mirrored(grey, side), downscale)
-    low, high = small.min(), small.max()
-    spread: np.ndarray = (small - low) / (high - low) if high > low else np.zeros_like(small)
-    return spread
-
-
-def mirrored(plane: np.ndarray, side: int) -> np.ndarray:
-    """Continue a plane on all sides as in a mirror, to a square of at least this size."""
-    missing = [max(0, side - length) for length in plane.shape]
-    if not any(missing):
-        return plane
-    return np.pad(plane, [(n // 2, n - n // 2) for n in missing], mode="reflect")
-
-
-def shrunk_labels(labels: np.ndarray, downscale: int) -> np.ndarray:
-    """Shrink labels so that each square gets the value that most of its pixels have.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        ``(y, x)``, both multiples of ``downscale``.
-    downscale : int
-        Side of the squares.
-
-    Returns
-    -------
-    numpy.ndarray
-        Same type, ``(y / downscale, x / downscale)``; of two equals the smaller value.
-    """
-    values = np.unique(labels)
-    if downscale == 1 or len(values) == 1:
-        return labels[::downscale, ::downscale]
-    shares = np.stack([_block_means((labels == v).astype(np.float32), downscale) for v in values])
-    return np.asarray(values[shares.argmax(0)])
-
-
-def _block_means(plane: np.ndarray, side: int) -> np.ndarray:
-    rows, columns = (n // side for n in plane.shape)
-    means: np.ndarray = plane.reshape(rows, side, columns, side).mean((1, 3))
-    return means
 
 
 def _is_dense(example: SupportExample) -> bool:

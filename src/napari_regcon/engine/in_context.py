@@ -8,8 +8,7 @@ the weights come from and how the network computes is known elsewhere.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +16,14 @@ import torch
 from torch.nn import functional
 
 from napari_regcon.config import InContextConfig
-from napari_regcon.data.dense import DenseParts, network_image
+from napari_regcon.data.dense import DenseParts
+from napari_regcon.data.network_image import network_image
+from napari_regcon.engine.context_network import NetworkRunner, Task
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.segmenter import Predictor, Segmenter, run
+from napari_regcon.engine.support_choice import Looks, nearest
 from napari_regcon.engine.weights import load_state
-from napari_regcon.nn.universeg import CPU_CHUNK, EncodedSupport, UniverSeg, load_universeg
+from napari_regcon.nn.universeg import load_universeg
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,103 +34,6 @@ if TYPE_CHECKING:
     from napari_regcon.data.views import ImageView
     from napari_regcon.types import Box
 
-KEPT_BYTES = 1024**3
-"""Memory for encoded support sets; those beyond are encoded anew for every tile."""
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One class, and the support set of one draw for it.
-
-    Parameters
-    ----------
-    value : int
-        Label value of the class.
-    images, labels : Tensor
-        ``(1, S, 1, H, W)`` float32 on the processor; labels are 1 where the class is.
-    """
-
-    value: int
-    images: Tensor
-    labels: Tensor
-
-
-class NetworkRunner:
-    """Asks the network, within a bounded memory that can be made smaller.
-
-    Parameters
-    ----------
-    network : UniverSeg
-        On its device.
-    bf16 : bool
-        Whether to compute in half precision.
-    """
-
-    def __init__(self, network: UniverSeg, *, bf16: bool) -> None:
-        self._network = network
-        self._bf16 = bf16
-        self._device = next(network.parameters()).device
-        self._encoded: dict[Task, EncodedSupport] = {}
-        self._room = KEPT_BYTES
-        self._chunk: int | None = None
-        self._offload = False
-
-    def logits(self, image: np.ndarray, task: Task) -> Tensor:
-        """Return the float32 logits ``(H, W)`` of a task for a grey image ``(H, W)``."""
-        query = torch.from_numpy(image).to(self._device)[None, None]
-        with torch.inference_mode(), self._precision():
-            encoded = self._encode(task)
-            if encoded is not None:
-                found = self._network.segment(query, encoded, offload=self._offload)
-            else:
-                images, labels = task.images.to(self._device), task.labels.to(self._device)
-                found = self._network(
-                    query, images, labels, chunk=self._chunk, offload=self._offload
-                )
-        return found[0, 0].float()
-
-    def reduce_memory(self, n_examples: int) -> bool:
-        """Work on half as many support examples at a time, and keep half as much.
-
-        At the end keep nothing, and features between two blocks outside the device. False if
-        that was done already.
-
-        Parameters
-        ----------
-        n_examples : int
-            Support examples of a task.
-        """
-        is_cpu = self._device.type == "cpu"
-        self._encoded.clear()
-        self._room //= 2
-        chunk = self._chunk or (min(n_examples, CPU_CHUNK) if is_cpu else n_examples)
-        if chunk > 1:
-            self._chunk = chunk // 2
-            return True
-        if self._offload:
-            return False
-        self._offload = True
-        self._room = 0
-        return True
-
-    def _encode(self, task: Task) -> EncodedSupport | None:
-        """Return the encoded support set of a task, or None where there is no room for it."""
-        if task in self._encoded:
-            return self._encoded[task]
-        n_examples, tile_px = task.images.shape[1], task.images[0, 0].numel()
-        itemsize = 2 if self._bf16 else 4
-        # Every example, and their mean.
-        nbytes = (n_examples + 1) * tile_px * self._network.width * itemsize
-        if nbytes > self._room - sum(encoded.nbytes for encoded in self._encoded.values()):
-            return None
-        images, labels = task.images.to(self._device), task.labels.to(self._device)
-        encoded = self._network.encode_support(images, labels, chunk=self._chunk)
-        self._encoded[task] = encoded
-        return encoded
-
-    def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self._device.type, torch.bfloat16) if self._bf16 else nullcontext()
-
 
 class InContextPredictor(Predictor):
     """UniverSeg with a support set.
@@ -137,14 +42,18 @@ class InContextPredictor(Predictor):
     ----------
     support : SupportSet
         Names of the classes, and the image the labels are from.
-    parts : DenseParts
-        What the tasks were drawn from.
     draws : list of list of Task
         For each draw, a task for every class that occurs, but the background.
     runner : NetworkRunner
         Asks the network.
-    is_scale_chosen : bool
-        Whether the scale follows from what is painted, which the user is told.
+    background : int, optional
+        Label value of the background, if complete parts show it.
+    looks : Looks, optional
+        Chooses examples for each tile; all are shown where not given.
+    n_shown : int
+        How many examples are chosen for a tile.
+    notes : tuple of str
+        See :class:`~napari_regcon.engine.segmenter.Predictor`.
     """
 
     spatial_ndim = 2
@@ -152,61 +61,91 @@ class InContextPredictor(Predictor):
     def __init__(
         self,
         support: SupportSet,
-        parts: DenseParts,
         draws: list[list[Task]],
         runner: NetworkRunner,
         *,
-        is_scale_chosen: bool = False,
+        background: int | None = None,
+        looks: Looks | None = None,
+        n_shown: int = 0,
+        notes: tuple[str, ...] = (),
     ) -> None:
         first = support.examples[0]
         self.classes = support.classes
         self.n_channels = first.volume.n_channels
         self.normalization = first.normalization
-        self.tile_shape = (parts.crop_px, parts.crop_px)
-        self.overlap = (parts.crop_px // 4, parts.crop_px // 4)
-        if parts.n_left_out:
-            self.notes += (_left_out(parts.n_left_out),)
-        if is_scale_chosen:
-            self.notes += (_scale(parts.downscale),)
+        self.notes = notes
+        # Classes may be looked at from different distances; the nearest sets the grid.
+        side = min(task.crop_px for task in draws[0])
+        self.tile_shape = (side, side)
+        self.overlap = (side // 4, side // 4)
         self._draws = draws
-        self._downscale = parts.downscale
         self._runner = runner
-        has_background = support.background in parts.values
-        self._background = support.background if has_background else None
+        self._looks = looks
+        self._n_shown = n_shown
+        self._background = background
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
         """Return float32 probabilities ``(n_classes, *tile.shape)``."""
-        side = self.tile_shape[0]
-        image = network_image(view.read(tile), side, self._downscale)
-        probabilities = torch.stack([self._one_draw(image, tasks) for tasks in self._draws]).mean(0)
-        larger = functional.interpolate(
-            probabilities[None], scale_factor=self._downscale, mode="bilinear"
-        )[0]
-        # A tile smaller than the network's was continued on both sides.
-        y, x = ((side - length) // 2 for length in tile.shape)
-        inside = larger[:, y : y + tile.shape[0], x : x + tile.shape[1]]
-        return np.ascontiguousarray(inside.cpu().numpy())
+        images: dict[tuple[int, int], np.ndarray] = {}
+        draws = [self._one_draw(view, tile, tasks, images) for tasks in self._draws]
+        return np.ascontiguousarray(torch.stack(draws).mean(0).cpu().numpy())
 
     def reduce_memory(self) -> bool:
         """Work on fewer support examples at a time, with the same mean over all."""
-        largest = max(task.images.shape[1] for tasks in self._draws for task in tasks)
+        largest = max(task.n_examples for tasks in self._draws for task in tasks)
         return self._runner.reduce_memory(largest)
 
-    def _one_draw(self, image: np.ndarray, tasks: list[Task]) -> Tensor:
-        """Return the probabilities ``(n_classes, H, W)`` that follow from one draw.
+    def _one_draw(
+        self,
+        view: ImageView,
+        tile: Box,
+        tasks: list[Task],
+        images: dict[tuple[int, int], np.ndarray],
+    ) -> Tensor:
+        """Return the probabilities ``(n_classes, *tile.shape)`` that follow from one draw.
 
         Each answer gives the odds of a class against all else. Given that exactly one class is
         true, or none but the background, probabilities are in proportion to the odds, and 1 for
         the background: a softmax over the logits. With one class beside the background that is
         its sigmoid. A class that no complete part shows gets 0.
         """
-        answers = [self._runner.logits(image, task) for task in tasks]
+        answers = []
+        for task in tasks:
+            key = (task.crop_px, task.downscale)
+            if key not in images:
+                around = _around(view, tile, task.crop_px)
+                images[key] = network_image(around, task.crop_px, task.downscale)
+            answers.append(_inside(self._logits(images[key], task), task.downscale, tile))
         scores = torch.full_like(answers[0], -torch.inf).repeat(len(self.classes), 1, 1)
         if self._background is not None:
             scores[self._background - 1] = 0
         for task, answer in zip(tasks, answers, strict=True):
             scores[task.value - 1] = answer
         return torch.softmax(scores, dim=0)
+
+    def _logits(self, image: np.ndarray, task: Task) -> Tensor:
+        if self._looks is None or task.n_examples <= self._n_shown:
+            return self._runner.logits(image, task)
+        pool = np.stack([self._looks.of(example) for example in task.images[0, :, 0].numpy()])
+        shows = task.labels[0].flatten(1).any(1).numpy()
+        chosen = nearest(pool, shows, self._looks.of(image), self._n_shown)
+        return self._runner.logits(image, task.only(chosen), keep=False)
+
+
+def _around(view: ImageView, tile: Box, side: int) -> np.ndarray:
+    """Read a square with a tile in its middle, ``(C, side, side)``, mirrored beyond the view."""
+    missing = [side - length for length in tile.shape]
+    halo = tuple(-(-n // 2) for n in missing)
+    read = view.read(tile, halo)
+    y, x = (h - n // 2 for h, n in zip(halo, missing, strict=True))
+    return read[:, y : y + side, x : x + side]
+
+
+def _inside(logits: Tensor, downscale: int, tile: Box) -> Tensor:
+    """Enlarge logits ``(H, W)`` to pixels of the image, and cut the tile out of their middle."""
+    larger = functional.interpolate(logits[None, None], scale_factor=downscale, mode="bilinear")
+    y, x = ((n - length) // 2 for n, length in zip(larger.shape[2:], tile.shape, strict=True))
+    return larger[0, 0, y : y + tile.shape[0], x : x + tile.shape[1]]
 
 
 def _left_out(n: int) -> str:
@@ -217,12 +156,12 @@ def _left_out(n: int) -> str:
     )
 
 
-def _scale(downscale: int) -> str:
-    how = "at its own size" if downscale == 1 else f"shrunk {downscale} times"
-    return (
-        f"The image is looked at {how}, as suits the size of what is painted; 'Shrink by' "
-        "sets it by hand."
+def _scales(names: dict[str, int]) -> str:
+    how = ", ".join(
+        f"{name} at {'its own size' if factor == 1 else f'1/{factor} of its size'}"
+        for name, factor in names.items()
     )
+    return f"How large the image is looked at follows from what is painted: {how} (Shrink by: 0)."
 
 
 class InContext(Segmenter):
@@ -256,7 +195,7 @@ class InContext(Segmenter):
         bf16: bool | None = None,
     ) -> None:
         self.config = config or InContextConfig()
-        chosen = choose_device(device)
+        self._device = chosen = choose_device(device)
         state, info = load_state(weights)
         self.weights = info
         self.bf16 = chosen.supports_bf16 if bf16 is None else bf16
@@ -275,27 +214,47 @@ class InContext(Segmenter):
             If nothing is fully labelled, or a class is painted only as strokes.
         """
         config = self.config
-        parts = DenseParts(support, side_px=config.tile_px, downscale=config.downscale)
-        wanted = [value for value in parts.values if value != support.background]
+        dense = DenseParts(support, side_px=config.tile_px, downscale=config.downscale or 1)
+        wanted = [value for value in dense.values if value != support.background]
+        parts = {
+            value: dense.at(config.downscale or dense.suited_downscale(value)) for value in wanted
+        }
         rng = np.random.default_rng(config.seed)
         draws: list[list[Task]] = []
         for _ in range(config.ensemble):
             tasks = []
             for value in wanted:
                 crops = []
-                for place in parts.draw(value, config.support_size, rng):
-                    crops.append(parts.read(place))
+                n = max(config.support_size, config.choose_from)
+                for place in parts[value].draw(value, n, rng):
+                    crops.append(parts[value].read(place))
                     yield
-                tasks.append(_task(value, crops))
+                tasks.append(_task(value, crops, parts[value].downscale))
             draws.append(tasks)
-        runner = NetworkRunner(self.network, bf16=self.bf16)
-        chosen = config.downscale == 0
-        return InContextPredictor(support, parts, draws, runner, is_scale_chosen=chosen)
+        notes = [_left_out(dense.n_left_out)] if dense.n_left_out else []
+        if config.downscale == 0:
+            notes.append(_scales({support.classes[v - 1]: parts[v].downscale for v in wanted}))
+        return InContextPredictor(
+            support,
+            draws,
+            NetworkRunner(self.network, bf16=self.bf16),
+            background=support.background if support.background in dense.values else None,
+            looks=self._looks if config.choose_from > config.support_size else None,
+            n_shown=config.support_size,
+            notes=tuple(notes),
+        )
+
+    @cached_property
+    def _looks(self) -> Looks:
+        return Looks(self._device)
 
 
-def _task(value: int, crops: list[tuple[np.ndarray, np.ndarray]]) -> Task:
+def _task(value: int, crops: list[tuple[np.ndarray, np.ndarray]], downscale: int) -> Task:
     images = np.stack([image for image, _ in crops])
     labels = np.stack([labels == value for _, labels in crops]).astype(np.float32)
     return Task(
-        value, torch.from_numpy(images)[None, :, None], torch.from_numpy(labels)[None, :, None]
+        value,
+        torch.from_numpy(images)[None, :, None],
+        torch.from_numpy(labels)[None, :, None],
+        downscale,
     )
