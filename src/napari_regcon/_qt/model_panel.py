@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
+from napari_regcon._qt.advice import AdviceBox
 from napari_regcon._qt.forms import ConfigForm
 from napari_regcon._qt.licence import LicenceBox
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_regcon.engine.weights import WeightsEntry
+    from napari_regcon.session.advice import Advice
 
 METHOD_TEXTS = {
     "pixel-head": (
@@ -30,7 +32,7 @@ METHOD_TEXTS = {
         "In-context network (UniverSeg)",
         (
             "A trained network that is shown your labels as examples. Works best with slices or "
-            "boxes that you marked as complete. Its weights are fetched once."
+            "boxes that you marked as complete. Needs no training, and no download."
         ),
     ),
     "fine-tuned": (
@@ -85,6 +87,8 @@ class ModelPanel(Section):
         self._method.currentIndexChanged.connect(self._show_method)
         self._method.currentIndexChanged.connect(self._emit)
         self._about = Hint()
+        self._advice = AdviceBox(self)
+        self._advice.followed.connect(self.use_method)
         self._weights = Choice("Trained weights that the network uses.", self)
         self._weights.currentIndexChanged.connect(self._on_weights)
         self._fetch = ActionButton(
@@ -116,7 +120,7 @@ class ModelPanel(Section):
             "computed again when needed.",
             self.clear_cache_wanted.emit,
         )
-        self.fill(self._method, self._about, *self._forms)
+        self.fill(self._method, self._about, self._advice, *self._forms)
         self.fill(self._weights_box, self._missing, self.licence, device_form)
         self.fill(self._device_hint, self._cache_hint, self._clear)
         self._wanted = ""
@@ -151,6 +155,15 @@ class ModelPanel(Section):
         self._wanted = weights
         self._show_method()
         self._form.set_values(parameters)
+
+    def use_method(self, method: str) -> None:
+        """Choose a method for the user, with what was last chosen for it."""
+        self._method.setCurrentIndex(self._method.findData(method))
+
+    def advise(self, advice: Advice | None) -> None:
+        """Recommend a method, or none."""
+        name = METHOD_TEXTS[advice.method][0] if advice is not None else ""
+        self._advice.show_advice(advice, name, self.method)
 
     def use_weights(self, name: str) -> None:
         """Choose weights for the user, for example those that were just fetched."""

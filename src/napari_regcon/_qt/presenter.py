@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels, Shapes
 from qtpy.QtCore import QObject
 
+from napari_regcon.session.advice import advise, count_parts
+
 if TYPE_CHECKING:
     from napari_regcon._qt.core import DockCore
     from napari_regcon._qt.panels import Panels
@@ -67,6 +69,7 @@ class Presenter(QObject):
         core.volume.changed.connect(self.update_volume)
         core.volume.finished.connect(self.volume_ended)
         core.autosave.offered.connect(self.offer_earlier)
+        self._panels.model.configured.connect(self.update_advice)
         layers, dims = core.workspace.viewer.layers.events, core.workspace.viewer.dims.events
         for event, slot in (
             (layers.inserted, self.layers_changed),
@@ -106,6 +109,12 @@ class Presenter(QObject):
         panel.show_marks(list(work.state.marks) if work is not None else [])
         self.update_marking()
         self.update_segment()
+        self.update_advice()
+
+    def update_advice(self) -> None:
+        """Recommend the method that suits what is painted on all images."""
+        images = [(work.state.painted, work.state.marks) for work in self._core.workspace.works()]
+        self._panels.model.advise(advise(*count_parts(images)))
 
     def update_counts(self) -> None:
         """Show how much is painted, after a stroke."""
@@ -117,6 +126,7 @@ class Presenter(QObject):
             self._panels.labels.show_classes(self._core.classes.table, counts, picked)
             self.update_segment()
             self.update_correct()
+            self.update_advice()
 
     def update_marking(self) -> None:
         """Enable marking where it makes sense now."""
