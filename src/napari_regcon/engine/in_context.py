@@ -219,15 +219,18 @@ class InContext(Segmenter):
         parts = {
             value: dense.at(config.downscale or dense.suited_downscale(value)) for value in wanted
         }
+        n_drawn = max(config.support_size, config.choose_from)
+        looks = self._looks if config.choose_from > config.support_size else None
         rng = np.random.default_rng(config.seed)
         draws: list[list[Task]] = []
         for _ in range(config.ensemble):
             tasks = []
             for value in wanted:
                 crops = []
-                n = max(config.support_size, config.choose_from)
-                for place in parts[value].draw(value, n, rng):
+                for place in parts[value].draw(value, n_drawn, rng):
                     crops.append(parts[value].read(place))
+                    if looks is not None:
+                        looks.of(crops[-1][0])  # remembered until it is asked for
                     yield
                 tasks.append(_task(value, crops, parts[value].downscale))
             draws.append(tasks)
@@ -239,7 +242,7 @@ class InContext(Segmenter):
             draws,
             NetworkRunner(self.network, bf16=self.bf16),
             background=support.background if support.background in dense.values else None,
-            looks=self._looks if config.choose_from > config.support_size else None,
+            looks=looks,
             n_shown=config.support_size,
             notes=tuple(notes),
         )
