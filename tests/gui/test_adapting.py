@@ -66,7 +66,7 @@ def test_it_begins_with_what_ships_as_the_recipe_says_and_needs_no_labels(adapti
     request = adapting.client.last(AdaptFeatures)
     assert request.start == "regcon-em"
     assert request.config.minutes == 10
-    assert request.config.learning_rate == 5e-4
+    assert request.config.episodes_per_step == 2
     assert "Adapting" in adapting.state_line.text
     assert not adapting.panels.train._train.isEnabled()  # nothing is painted
     adapting.panels.adapt._finish.click()
