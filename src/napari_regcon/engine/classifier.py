@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_regcon.engine.adam import Adam
 from napari_regcon.engine.device import in_threads, one_thread
 
 CHUNK_PX = 1 << 12
@@ -154,12 +155,12 @@ def _train(inputs: Tensor, targets: Tensor, n_classes: int, seed: int) -> list[T
     shapes, sizes = [p.shape for p in parameters], [p.numel() for p in parameters]
     parts = torch.split(flat, sizes)
     parameters = [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-    adam = _Adam(flat)
+    adam = Adam([flat], WEIGHT_DECAY)
     for step in range(STEPS):
         found = gradients(shown[step], said[step], kept_hidden[step], *parameters)
         # One cycle: slow, quick, slow.
         rate = LEARNING_RATE * math.sin(math.pi * (step + 0.5) / STEPS) ** 2
-        adam.step(torch.cat([g.flatten() for g in found]), rate)
+        adam.step([torch.cat([g.flatten() for g in found])], rate)
     return parameters
 
 
@@ -206,27 +207,3 @@ def _coins(rng: np.random.Generator, width: int) -> Tensor:
     n = STEPS * BATCH_PX * width
     bits = np.unpackbits(np.frombuffer(rng.bytes(-(-n // 8)), np.uint8), count=n)
     return torch.from_numpy(bits << 1).view(STEPS, BATCH_PX, width).float()
-
-
-class _Adam:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101, algorithm 2).
-
-    torch's own would do, but making the first one imports torch's compiler, and the first
-    stroke would wait seconds for that.
-    """
-
-    def __init__(self, parameters: Tensor) -> None:
-        self._parameters = parameters
-        self._mean = torch.zeros_like(parameters)
-        self._square = torch.zeros_like(parameters)
-        self._n_steps = 0
-
-    def step(self, gradient: Tensor, rate: float) -> None:
-        """Change the parameters in place, by their gradient."""
-        self._n_steps += 1
-        mean_share, square_share = 1 - 0.9**self._n_steps, 1 - 0.999**self._n_steps
-        self._mean.lerp_(gradient, 0.1)
-        self._square.lerp_(gradient.square(), 0.001)
-        root = (self._square / square_share).sqrt_().add_(1e-8)
-        self._parameters.mul_(1 - rate * WEIGHT_DECAY)
-        self._parameters.addcdiv_(self._mean, root, value=-rate / mean_share)
