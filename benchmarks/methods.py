@@ -76,6 +76,24 @@ class Method(abc.ABC):
         """Return class indices ``(Y, X)`` of a plane, 0 = background."""
 
 
+def support_of(painted: Painted) -> SupportSet:
+    """Return the painted planes as a support set."""
+    support = SupportSet(painted.dataset.classes)
+    for index, image in enumerate(painted.dataset.images):
+        labels = np.zeros(image.volume.label_shape, np.uint8)
+        for unit, plane in painted.planes.items():
+            if unit.image == index:
+                labels[unit.prefix] = plane
+        if labels.any():
+            support.add(
+                image.volume,
+                labels,
+                complete=painted.complete,
+                normalization=image.normalization,
+            )
+    return support
+
+
 class Ours(Method):
     """A segmenter of this package, used through the public interface."""
 
@@ -87,22 +105,8 @@ class Ours(Method):
 
     def fit(self, painted: Painted, seed: int) -> None:
         """Fit the segmenter on a support set made of the painted planes."""
-        dataset = painted.dataset
-        support = SupportSet(dataset.classes)
-        for index, image in enumerate(dataset.images):
-            labels = np.zeros(image.volume.label_shape, np.uint8)
-            for unit, plane in painted.planes.items():
-                if unit.image == index:
-                    labels[unit.prefix] = plane
-            if labels.any():
-                support.add(
-                    image.volume,
-                    labels,
-                    complete=painted.complete,
-                    normalization=image.normalization,
-                )
         segmenter = load_segmenter(self._method, seed=seed, **self._parameters)
-        self._predictor = segmenter.fit(support)
+        self._predictor = segmenter.fit(support_of(painted))
 
     def predict(self, dataset: Dataset, unit: Unit) -> np.ndarray:
         """Predict one plane, as the live preview does."""
@@ -271,11 +275,13 @@ RIVAL_CODE = (
 
 def version_of(method: str) -> str:
     """Return the commit of the code that a method's figures depend on."""
-    ours = "pixel-head" in method or "+" in method or method.startswith("in-context")
+    ours = "pixel-head" in method or "+" in method or method.startswith(("in-context", "fine-"))
     return code_version() if ours else code_version(*RIVAL_CODE)
 
 
-def available_methods(networks: Sequence[Path] = ()) -> dict[str, Callable[[], Method]]:
+def available_methods(
+    networks: Sequence[Path] = (), minutes: Sequence[float] = ()
+) -> dict[str, Callable[[], Method]]:
     """Return every method that can run here, by name.
 
     Parameters
@@ -284,7 +290,10 @@ def available_methods(networks: Sequence[Path] = ()) -> dict[str, Callable[[], M
         Weights of pre-trained networks, each of which is measured joined with the filter bank
         (``pixel-head+NAME``), alone (``only+NAME``) and under a random forest (``rf+NAME``);
         those that segment in context as they are (``in-context+NAME``).
+    minutes : sequence of float
+        Time budgets of fine-tuning (``fine-tuned-START-Nmin``).
     """
+    from benchmarks.finetuning import methods_for
     from benchmarks.unet import UNetFromScratch
 
     methods: dict[str, Callable[[], Method]] = {
@@ -297,7 +306,7 @@ def available_methods(networks: Sequence[Path] = ()) -> dict[str, Callable[[], M
         methods["convpaint-vgg"] = Convpaint
     for path in networks:
         methods |= _network_methods(path.stem, str(path))
-    return methods
+    return methods | methods_for(minutes)
 
 
 def _network_methods(name: str, weights: str) -> dict[str, Callable[[], Method]]:

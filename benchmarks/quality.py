@@ -44,7 +44,7 @@ FAST_UNET_STEPS = 40
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     options = _parse(arguments)
-    methods = available_methods(options.network)
+    methods = available_methods(options.network, options.minutes)
     unknown = set(options.methods or ()) - set(methods)
     if unknown:
         sys.exit(f"Unknown or unavailable methods {sorted(unknown)}; there are {sorted(methods)}.")
@@ -79,6 +79,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         default=[],
         help="weights of pre-trained networks, to measure beside the others",
+    )
+    add(
+        "--minutes",
+        nargs="+",
+        type=float,
+        default=[],
+        help="time budgets of fine-tuning, to measure beside the others",
     )
     add("--budget", choices=tuple(BUDGETS), default="strokes")
     add("--repeats", type=int, default=3)

@@ -88,6 +88,24 @@ def test_minutes_end_the_training(files):
     assert result.exit_code == 0, result.output
 
 
+def test_what_was_interrupted_goes_on(files, monkeypatch):
+    kept = files / "net.training"
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_regcon.engine.finetuned.save_finetuned", _interrupt)
+        assert finetune(files, "--steps", 3).exit_code == 130
+    assert kept.exists()
+    assert not (files / "net.safetensors").exists()
+    result = finetune(files, "--steps", 5)
+    assert "after 5 steps" in result.output
+    assert not kept.exists()
+    again = finetune(files, "--steps", 4, "--overwrite")
+    assert "after 4 steps" in again.output
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_few_strokes_are_told(files):
     labels = tifffile.imread(files / "labels.tif")
     labels[1, 8:30] = 0

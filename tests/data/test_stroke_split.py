@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_regcon.data.stroke_split import StrokeSplit
+from napari_regcon.data.stroke_split import Stroke, StrokeSplit, folds
 from napari_regcon.data.support import SupportSet
 from napari_regcon.types import Volume
 
@@ -79,3 +79,23 @@ def test_touching_corners_make_one_stroke(diagonal):
     support.add(Volume(np.zeros((20, 20), np.uint8), "YX"), labels)
     learnt, _ = StrokeSplit().divide(support)
     assert len(learnt) == (2 if diagonal else 3)
+
+
+def test_halves_are_judged_by_what_the_other_half_taught():
+    values = [(0,), (0,), (0,), (1,), (1,), (2,)]
+    strokes = [Stroke(0, v, np.ones((1, 1), bool), key) for key, v in enumerate(values)]
+    (one, for_one), (two, for_two) = folds(strokes)
+    assert sorted(s.key for s in one + two) == list(range(6))
+    assert [len(one), len(two)] == [4, 2]
+    only = strokes[5]  # its class has no other: it has to be learnt from for both
+    assert only in for_one
+    assert only in for_two
+    assert not (set(one) - {only}) & set(for_one)
+    assert not set(two) & set(for_two)
+    for fitted in (for_one, for_two):
+        assert {v for s in fitted for v in s.values} == {0, 1, 2}
+
+
+def test_a_single_stroke_is_one_half():
+    stroke = Stroke(0, (0, 1), np.ones((1, 1), bool), 7)
+    assert folds([stroke]) == [([stroke], [stroke]), ([], [stroke])]

@@ -1,5 +1,6 @@
 """Fine-tuning: it learns, keeps the best, takes in new strokes, and can be repeated."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,15 @@ from napari_regcon.data.support import SupportSet
 from napari_regcon.engine.embedding import load_network, save_network
 from napari_regcon.engine.finetune import FineTuning, finetune
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
-from napari_regcon.engine.finetuned import FinetunedCard, load_finetuned, save_finetuned
+from napari_regcon.engine.finetune_start import load_start
+from napari_regcon.engine.finetuned import (
+    FinetunedCard,
+    load_finetuned,
+    save_finetuned,
+)
+from napari_regcon.engine.finetuned_predictor import predictor_of
+from napari_regcon.engine.opinion import FLOOR
+from napari_regcon.engine.pixel_head import PixelHead
 from napari_regcon.engine.registry import load_segmenter, method_of_file
 from napari_regcon.engine.segmenter import run
 from napari_regcon.errors import InputError, WeightsError
@@ -59,9 +68,11 @@ def trained(plane):
     work = finetune(tuning)
     while True:
         try:
-            events.append(next(work))
+            event = next(work)
         except StopIteration as stop:
             return tuning, events, stop.value
+        if event is not None:  # None while the pixel head learns
+            events.append(event)
 
 
 def save(net, path, tuning):
@@ -79,6 +90,29 @@ def test_it_learns_what_was_painted_and_its_file_segments(plane, trained, tmp_pa
     assert found.shape == (2, *image.shape)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
     assert dice(found[1] > 0.5, truth > 0) > 0.85
+
+
+def test_it_begins_as_good_as_the_pixel_classifier(plane):
+    image, _, support = plane
+    tuning = FineTuning(support, FinetuneConfig(**QUICK), device="cpu")
+    run(tuning.ask_pixel_head())
+    found = predictor_of(tuning.snapshot(), 1, support, tuning.device)(image)
+    expected = PixelHead(device="cpu").fit(support)(image)
+    floored = np.maximum(expected, FLOOR)
+    np.testing.assert_allclose(found, floored / floored.sum(0), atol=2e-3)
+
+
+def test_its_file_answers_as_the_network_does(plane, trained, tmp_path):
+    image, _, support = plane
+    tuning, _, net = trained
+    path = save(net, tmp_path / "net.safetensors", tuning)
+    found = load_segmenter(str(path), device="cpu").fit(support)(image)
+    np.testing.assert_array_equal(found, predictor_of(net, 1, support, tuning.device)(image))
+    bad = tmp_path / "bad.safetensors"
+    card = FinetunedCard(CLASSES, 1, 8, 2, 1, {"base": {"smooth_px": 99.0}})
+    save_network(net, bad, card.about | {"classes": list(CLASSES), "n_channels": 1, "width": 8})
+    with pytest.raises(WeightsError, match="does not say"):
+        load_finetuned(bad)
 
 
 def test_events_tell_steps_and_checks(trained):
@@ -139,7 +173,7 @@ def test_without_strokes_to_keep_back_the_last_network_is_the_result(plane):
     tuning = FineTuning(support, FinetuneConfig(**QUICK | {"steps": 12}), device="cpu")
     assert not tuning.has_held_out
     events = list(finetune(tuning))
-    assert all(isinstance(e, FinetuneStep) for e in events)
+    assert not any(isinstance(e, FinetuneCheck) for e in events)
     assert tuning.best is None
     assert isinstance(tuning.result(), ClassNet)
 
@@ -169,15 +203,80 @@ def test_a_colour_network_answers_a_grey_image_as_the_grey_one_it_started_from()
         torch.testing.assert_close(colour, start.decode(grey), atol=1e-5, rtol=1e-4)
 
 
-def test_unlabelled_pixels_count_where_wanted(plane):
-    config = FinetuneConfig(**QUICK | {"steps": 15, "consistency": 1.0})
+def test_a_network_that_was_fine_tuned_learns_on(plane, trained, tmp_path):
+    path = save(trained[2], tmp_path / "net.safetensors", trained[0])
+    start, parent = load_start(path)
+    assert parent.sha256
+    config = FinetuneConfig(**QUICK | {"steps": 2, "learning_rate": 1e-4})
+    on = FineTuning(plane[2], config, start=start, device="cpu")
+    first = next(e for e in finetune(on) if isinstance(e, FinetuneStep))
+    assert first.loss < 0.7 * trained[1][0].loss
+    three = SupportSet(("background", "blob", "rare"))
+    three.examples = plane[2].examples
+    other = FineTuning(three, config, start=start, device="cpu").result()
+    torch.testing.assert_close(other.body.state_dict(), start.body.state_dict())
+    assert other.n_features == 3
+
+
+def test_it_goes_on_from_its_state_as_if_nothing_had_happened(plane, tmp_path):
+    config = FinetuneConfig(**QUICK | {"steps": 12, "check_every": 5})
     one = FineTuning(plane[2], config, device="cpu")
-    losses = [e.loss for e in finetune(one) if isinstance(e, FinetuneStep)]
-    config = FinetuneConfig(**QUICK | {"steps": 15})
+    run(finetune(one))
+    cut = FineTuning(plane[2], config, device="cpu")
+    state = tmp_path / "state"
+    for event in finetune(cut, state):
+        if isinstance(event, FinetuneStep) and event.step == 7:
+            break
     two = FineTuning(plane[2], config, device="cpu")
-    without = [e.loss for e in finetune(two) if isinstance(e, FinetuneStep)]
-    assert losses[:11] == without[:11]  # the average means nothing yet
-    assert losses[11] >= without[11]
+    steps = [e.step for e in finetune(two, state) if isinstance(e, FinetuneStep)]
+    assert steps == list(range(6, 13))
+    assert two.best == one.best
+    for first, second in zip(one.result().parameters(), two.result().parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_a_state_of_other_classes_is_refused(plane):
+    config = FinetuneConfig(**QUICK)
+    state = FineTuning(plane[2], config, device="cpu").state()
+    image, truth, _ = plane
+    other = support_of(image, stroked(truth), "YX", classes=("background", "nucleus"))
+    with pytest.raises(InputError, match="training began with background, blob"):
+        FineTuning(other, config, device="cpu").restore(state)
+
+
+def test_a_state_of_other_parameters_is_refused_but_more_time_is_not(plane, tmp_path):
+    config = FinetuneConfig(**QUICK | {"steps": 2})
+    run(finetune(FineTuning(plane[2], config, device="cpu"), tmp_path / "state"))
+    longer = FineTuning(plane[2], replace(config, steps=3), device="cpu")
+    steps = [e.step for e in finetune(longer, tmp_path / "state") if isinstance(e, FinetuneStep)]
+    assert steps == [3]
+    other = FineTuning(plane[2], replace(config, seed=1), device="cpu")
+    with pytest.raises(InputError, match="seed 0, not 1"):
+        run(finetune(other, tmp_path / "state"))
+
+
+def test_the_pixel_classifier_is_judged_on_the_same_strokes(trained):
+    _, events, _ = trained
+    checks = [e for e in events if isinstance(e, FinetuneCheck)]
+    assert all(set(e.rival) == set(e.dice) for e in checks)
+    assert all(e.rival == checks[0].rival for e in checks)  # nothing new was painted
+    assert checks[0].mean_rival > 0.8
+    assert checks[0].n_held == 1
+    assert not checks[0].may_take_over  # one stroke of each class says nothing
+
+
+def test_unlabelled_pixels_are_taught_first_by_the_pixel_classifier_then_by_the_network(plane):
+    def losses(**more):
+        config = FinetuneConfig(**QUICK | {"steps": 15} | more)
+        tuning = FineTuning(plane[2], config, device="cpu")
+        return [e.loss for e in finetune(tuning) if isinstance(e, FinetuneStep)]
+
+    labelled = losses(unlabelled=0.0)
+    taught = losses(own_share=0.0)
+    mixed = losses(own_share=1.0)
+    assert labelled[0] < taught[0]
+    assert mixed[:11] == taught[:11]  # the average means nothing yet
+    assert mixed[11] != taught[11]
 
 
 def test_colour_images_and_smaller_ones_are_segmented(tmp_path):

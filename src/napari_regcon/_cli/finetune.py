@@ -37,11 +37,12 @@ def finetune(
     start: Annotated[
         str,
         typer.Option(
-            help="Pre-trained weights to begin with: a registered name or a file; 'scratch' for "
-            "none."
+            help="Weights to begin with: a registered name or a file, pre-trained or made by this "
+            "command; 'scratch' for none."
         ),
     ] = SCRATCH,
     downscale: Annotated[int, described(FinetuneConfig, "downscale")] = 1,
+    compact: Annotated[str, described(FinetuneConfig, "compact")] = "",
     seed: Annotated[int, described(FinetuneConfig, "seed")] = 0,
     complete: Annotated[
         bool,
@@ -66,29 +67,37 @@ def finetune(
         typer.Option(help="Axes of IMAGE, such as ZYX, where the file does not say or is wrong."),
     ] = None,
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing files, and begin anew.")
+    ] = False,
 ) -> None:
     """Train a small network on painted labels; 'segment --method FILE' then uses it.
 
-    Ctrl-C writes nothing.
+    Ctrl-C stops; the same command goes on where it was.
     """
-    config = FinetuneConfig(minutes=minutes, steps=steps, downscale=downscale, seed=seed)
+    config = FinetuneConfig(
+        minutes=minutes, steps=steps, downscale=downscale, compact=compact, seed=seed
+    )
     check_network_file(out, overwrite=overwrite)
+    keep = out.with_suffix(".training")
+    if overwrite:
+        keep.unlink(missing_ok=True)
     files = LabelFiles(labels, support_image or [], axes, complete, classes)
     _, support, values = read_support(image, files)
     with stderr.status("Loading the method"):
-        from napari_regcon.engine.embedding import load_network
         from napari_regcon.engine.finetune import FineTuning
+        from napari_regcon.engine.finetune_start import load_start
 
-        net, parent = (None, None) if start == SCRATCH else load_network(start)
+        net, parent = (None, None) if start == SCRATCH else load_start(start)
     tuning = FineTuning(support, config, start=net, device=device)
     report("Device", f"{tuning.device.label} ({tuning.device.reason.rstrip('.')})")
     report_classes(support, values)
-    _train(tuning)
+    _train(tuning, keep)
     _write(tuning, out, parent)
+    keep.unlink(missing_ok=True)
 
 
-def _train(tuning: "FineTuning") -> None:
+def _train(tuning: "FineTuning", keep: Path) -> None:
     from napari_regcon.engine.finetune import finetune as train
     from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
 
@@ -101,7 +110,7 @@ def _train(tuning: "FineTuning") -> None:
             )
         )
     said_s = 0.0
-    for event in train(tuning):
+    for event in train(tuning, keep):
         match event:
             case FinetuneStep(elapsed_s=elapsed) if elapsed - said_s >= _SAY_EVERY_S:
                 said_s = elapsed
@@ -118,4 +127,7 @@ def _write(tuning: "FineTuning", out: Path, parent: "WeightsInfo | None") -> Non
     if tuning.best is not None:
         found = ", ".join(f"{name} {value:.3f}" for name, value in tuning.best.dice.items())
         report("Held out", f"Dice {found} (strokes not learnt from)")
+    if tuning.best is not None and tuning.best.rival:
+        found = ", ".join(f"{name} {value:.3f}" for name, value in tuning.best.rival.items())
+        report("Pixel classifier", f"Dice {found} (the same strokes)")
     stdout.print(f"Wrote {out} after {tuning.step} steps, {tuning.elapsed_s:.0f} s.", markup=False)

@@ -31,22 +31,38 @@ class FinetuneConfig:
         minimum=1,
         maximum=8,
     )
-    consistency: float = param(
-        0.0,
+    unlabelled: float = param(
+        1.0,
         "Unlabelled pixels",
-        "Weight of agreement with the averaged network on pixels that nothing is said of.",
+        "Weight of what is taught on pixels that nothing is said of: at first what the pixel "
+        "classifier thinks of them, if that learnt from the same strokes.",
         minimum=0.0,
         maximum=10.0,
         advanced=True,
     )
+    own_share: float = param(
+        0.0,
+        "Own opinion",
+        "How much of that is what the averaged network thinks, from half of the training on.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+    compact: str = param(
+        "",
+        "Compact classes",
+        "Names of classes of blob-like objects, separated by commas: the network is also chosen "
+        "by whether its objects are as compact as those you finished. Needs 20 of each.",
+        advanced=True,
+    )
     crop_px: int = param(
-        128, "Crop (px)", "Side of a crop.", choices=(64, 128, 192, 256), advanced=True
+        96, "Crop (px)", "Side of a crop.", choices=(64, 96, 128, 192, 256), advanced=True
     )
     crops_per_step: int = param(
         8, "Crops a step", "Crops in a batch.", minimum=1, maximum=256, advanced=True
     )
     learning_rate: float = param(
-        2e-3, "Learning rate", "Of AdamW.", minimum=1e-4, maximum=0.1, advanced=True
+        3e-3, "Learning rate", "Of AdamW.", minimum=1e-4, maximum=0.1, advanced=True
     )
     average_decay: float = param(
         0.98,

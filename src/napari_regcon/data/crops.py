@@ -8,6 +8,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+_LOST_SHARE = 0.1
+"""Share of crops of which a part is missing."""
+
 
 def draw_centre(shape: tuple[int, ...], side: float, rng: np.random.Generator) -> np.ndarray:
     """Draw the centre of a crop of this side, inside the plane where it fits."""
@@ -77,6 +80,19 @@ def recolour(image: np.ndarray, change: tuple[float, float, float, bool]) -> np.
     image = np.clip(image, 0, 1) ** gamma
     image = 1 - image if inverted else image
     return (image - 0.5) * contrast + 0.5 + brightness
+
+
+def draw_loss(size: int, rng: np.random.Generator) -> np.ndarray | None:
+    """Draw which side of a crop ``(size, size)`` a fold or a tear takes; mostly None.
+
+    A partly missing section, as in Lee et al. 2017 (arXiv 1706.00120).
+    """
+    if rng.random() >= _LOST_SHARE:
+        return None
+    angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4) * size
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    lost: np.ndarray = y * np.sin(angle) + x * np.cos(angle) > abs(offset)
+    return lost
 
 
 def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

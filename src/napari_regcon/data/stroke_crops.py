@@ -6,23 +6,31 @@ seeded by the caller. Nothing here knows what is trained.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy import ndimage
+from scipy.interpolate import make_interp_spline
 
-from napari_regcon.data.crops import degrade, draw_intensity, draw_matrix, recolour
+from napari_regcon.data.crops import degrade, draw_intensity, draw_loss, draw_matrix, recolour
 from napari_regcon.types import NOT_SAID, Box
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_regcon.data.stroke_split import Stroke
     from napari_regcon.data.support import SupportExample, SupportSet
 
+    Opinion: TypeAlias = Callable[[SupportExample, Box], np.ndarray]
+    """Float32 probabilities ``(K, y, x)`` in a window of the plane of an example; 0 for all
+    classes where nothing is known."""
+
 _ELASTIC_PX = 3.0
 """Standard deviation of the largest elastic shift, in crop pixels."""
+_KNOTS = 5
+"""Places along a side where a shift is drawn; a spline goes through them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +45,15 @@ class Crop:
         The same without changes of intensity.
     labels : numpy.ndarray
         ``(H, W)`` int64, 0 to n - 1, -1 = not said.
+    opinion : numpy.ndarray
+        ``(K, H, W)`` float32 probabilities that another method gives; 0 for all classes where
+        there are none, and K = 0 where there is no such method.
     """
 
     image: np.ndarray
     clean: np.ndarray
     labels: np.ndarray
+    opinion: np.ndarray
 
 
 class StrokeCrops:
@@ -57,11 +69,19 @@ class StrokeCrops:
         Side of a crop.
     downscale : float
         Source pixels per crop pixel, on average.
+    opinion : callable, optional
+        What another method thinks of the pixels of a window.
     """
 
     def __init__(
-        self, support: SupportSet, strokes: Sequence[Stroke], crop_px: int, downscale: float
+        self,
+        support: SupportSet,
+        strokes: Sequence[Stroke],
+        crop_px: int,
+        downscale: float,
+        opinion: Opinion | None = None,
     ) -> None:
+        self._opinion = opinion
         self._examples = support.examples
         self._crop_px = crop_px
         self._downscale = downscale
@@ -89,26 +109,32 @@ class StrokeCrops:
             self._crop_px * zoom
         )
         shift = _elastic(self._crop_px, rng)
-        clean, labels = self._sample(index, centre, draw_matrix(zoom, rng), shift)
+        clean, labels, opinion = self._sample(index, centre, draw_matrix(zoom, rng), shift)
+        lost = draw_loss(self._crop_px, rng)
+        if lost is not None:
+            clean[:, lost] = rng.uniform(0, 1)
+            labels[lost] = NOT_SAID
+            opinion[:, lost] = 0
         gamma, contrast, brightness, _ = draw_intensity(rng)
         image = degrade(recolour(clean, (gamma, contrast, brightness, False)), rng)
-        return Crop(image.astype(np.float32), clean, labels)
+        return Crop(image.astype(np.float32), clean, labels, opinion)
 
     def straight(self) -> list[Crop]:
         """Return one unchanged crop for each stroke, around its middle."""
+        # Between two pixels, so that those of the crop are those of the image, not blends.
         found = []
         matrix = np.eye(2) * self._downscale
         for of_class in self._places.values():
             for index, places in of_class:
-                middle = places[np.abs(places - places.mean(0)).sum(1).argmin()].astype(float)
-                clean, labels = self._sample(index, middle, matrix, None)
-                found.append(Crop(clean, clean, labels))
+                middle = places[np.abs(places - places.mean(0)).sum(1).argmin()] + 0.5
+                clean, labels, opinion = self._sample(index, middle, matrix, None)
+                found.append(Crop(clean, clean, labels, opinion))
         return found
 
     def _sample(
         self, index: int, centre: np.ndarray, matrix: np.ndarray, shift: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Sample image and labels at a place in the box of an example."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sample image, labels and opinion at a place in the box of an example."""
         example = self._examples[index]
         size = self._crop_px
         pixels = np.stack(np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 2, indexing="ij"))
@@ -126,7 +152,15 @@ class StrokeCrops:
         labels = ndimage.map_coordinates(
             self._labels(example, window), local, order=0, mode="constant", cval=NOT_SAID
         )
-        return np.stack(channels).astype(np.float32), labels
+        known = (
+            np.empty((0, *window.shape))
+            if self._opinion is None
+            else (self._opinion(example, window))
+        )
+        opinion = np.empty((len(known), size, size), np.float32)
+        for of_class, out in zip(known, opinion, strict=True):
+            ndimage.map_coordinates(of_class, local, out, order=1, mode="constant")
+        return np.stack(channels).astype(np.float32), labels, opinion
 
     def _labels(self, example: SupportExample, window: Box) -> np.ndarray:
         """Return what is said in a window of the plane of an example, from all its examples."""
@@ -158,7 +192,16 @@ def _read(example: SupportExample, window: Box) -> np.ndarray:
 
 def _elastic(side: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a smooth field of shifts ``(2, side, side)`` in pixels."""
-    strength = rng.uniform(0, _ELASTIC_PX)
-    coarse = rng.normal(0, strength, (2, 5, 5))
-    field: np.ndarray = ndimage.zoom(coarse, (1, side / 5, side / 5), order=3)
-    return field
+    coarse = rng.normal(0, rng.uniform(0, _ELASTIC_PX), (2, _KNOTS, _KNOTS))
+    spline = _spline(side)
+    shift: np.ndarray = spline @ coarse @ spline.T
+    return shift
+
+
+@functools.cache
+def _spline(side: int) -> np.ndarray:
+    """Return what a cubic spline makes of each knot, ``(side, knots)``."""
+    knots = np.arange(_KNOTS)
+    at = np.linspace(0, _KNOTS - 1, side)
+    found: np.ndarray = make_interp_spline(knots, np.eye(_KNOTS), k=3)(at)
+    return found

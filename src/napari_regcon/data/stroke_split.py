@@ -15,6 +15,8 @@ import numpy as np
 from scipy import ndimage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_regcon.data.support import SupportExample, SupportSet
 
 HELD_SHARE = 0.2
@@ -48,10 +50,16 @@ class Stroke:
 
 
 class StrokeSplit:
-    """Sides of strokes, remembered."""
+    """Sides of strokes, remembered.
 
-    def __init__(self) -> None:
-        self._held: dict[int, bool] = {}
+    Parameters
+    ----------
+    held : dict of int to bool, optional
+        Whether a stroke is kept back, by its key: :attr:`held` of an earlier one.
+    """
+
+    def __init__(self, held: dict[int, bool] | None = None) -> None:
+        self.held = dict(held or {})
 
     def divide(self, support: SupportSet) -> tuple[list[Stroke], list[Stroke]]:
         """Return the strokes to learn from, and those kept back.
@@ -72,13 +80,42 @@ class StrokeSplit:
             wanted = 0
             if len(of_class) >= FEWEST:
                 wanted = max(1, math.floor(HELD_SHARE * len(of_class)))
-            missing = wanted - sum(self._held.get(s.key, False) for s in of_class)
+            missing = wanted - sum(self.held.get(s.key, False) for s in of_class)
             # By their key, which is as good as at random and does not depend on their order.
-            new = sorted((s for s in of_class if s.key not in self._held), key=lambda s: s.key)
+            new = sorted((s for s in of_class if s.key not in self.held), key=lambda s: s.key)
             for rank, stroke in enumerate(new):
-                self._held[stroke.key] = rank < missing
-        held = [s for s in strokes if self._held.get(s.key, False)]
-        return [s for s in strokes if not self._held.get(s.key, False)], held
+                self.held[stroke.key] = rank < missing
+        held = [s for s in strokes if self.held.get(s.key, False)]
+        return [s for s in strokes if not self.held.get(s.key, False)], held
+
+
+def folds(strokes: Sequence[Stroke]) -> list[tuple[list[Stroke], list[Stroke]]]:
+    """Return two halves of some strokes, each with those that a judgement of it may learn from.
+
+    What was fitted on a stroke is too good there. So each half is judged by what was fitted on the
+    other one, and where that lacks a class, on all strokes of the class.
+
+    Parameters
+    ----------
+    strokes : sequence of Stroke
+        Strokes.
+
+    Returns
+    -------
+    list of (list of Stroke, list of Stroke)
+        The two halves; may be empty where there are too few. Then what to fit on for it.
+    """
+    halves: tuple[list[Stroke], list[Stroke]] = ([], [])
+    for values in sorted({s.values for s in strokes}):
+        alike = sorted((s for s in strokes if s.values == values), key=lambda s: s.key)
+        for i, stroke in enumerate(alike):
+            halves[i % 2].append(stroke)
+    found = []
+    for half, other in (halves, halves[::-1]):
+        have = {value for stroke in other for value in stroke.values}
+        fitted = [s for s in strokes if s in other or not have.issuperset(s.values)]
+        found.append((half, fitted))
+    return found
 
 
 def _strokes(support: SupportSet) -> list[Stroke]:

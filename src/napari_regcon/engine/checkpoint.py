@@ -1,4 +1,4 @@
-"""Checkpoints of a pre-training: written whole or not at all, read only where they fit.
+"""Checkpoints of a training: written whole or not at all, read only where they fit.
 
 A training goes on only with the parameters it began with, but for how long it lasts and how
 often it is written down. What the state holds besides is not known here.
@@ -16,7 +16,7 @@ from napari_regcon.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_regcon.config import ContextTrainConfig, PretrainConfig
+    from napari_regcon.config import ContextTrainConfig, FinetuneConfig, PretrainConfig
 
 MAY_CHANGE = frozenset({"steps", "minutes", "checkpoint_every"})
 """Parameters that may differ when a training goes on."""
@@ -37,14 +37,16 @@ def write_checkpoint(state: dict[str, Any], path: Path) -> None:
     temporary.replace(path)
 
 
-def read_checkpoint(path: Path, config: PretrainConfig | ContextTrainConfig) -> dict[str, Any]:
+def read_checkpoint(
+    path: Path, config: PretrainConfig | ContextTrainConfig | FinetuneConfig
+) -> dict[str, Any]:
     """Return the state in a checkpoint that a training with these parameters can go on from.
 
     Parameters
     ----------
     path : pathlib.Path
         What :func:`write_checkpoint` wrote.
-    config : PretrainConfig or ContextTrainConfig
+    config : PretrainConfig, ContextTrainConfig or FinetuneConfig
         Parameters; those of ``MAY_CHANGE`` may differ from the checkpoint's.
 
     Raises
@@ -67,7 +69,7 @@ def read_checkpoint(path: Path, config: PretrainConfig | ContextTrainConfig) -> 
     if changes:
         raise InputError(
             f"{path} is of a training with other parameters: {'; '.join(changes)}.",
-            expected=f"Expected the same, but for {', '.join(sorted(MAY_CHANGE))}.",
-            next_step=f"Put the recipe back. {ways_out}",
+            expected=f"Expected the same, but for {', '.join(sorted(MAY_CHANGE & now.keys()))}.",
+            next_step=f"Put them back. {ways_out}",
         )
     return state

@@ -1,4 +1,9 @@
-"""Fine-tuning: a short training of a small network on what is painted.
+"""Fine-tuning: a short training of a small network that adds to the pixel classifier.
+
+The logits of the network are added to the logarithms of the probabilities that the pixel
+classifier gives, so it begins as good as that and learns what that cannot see (stacking, Wolpert
+1992, doi 10.1016/S0893-6080(05)80023-1). What was fitted on a stroke is too good there: each half
+of the strokes is learnt from beside a classifier fitted on the other half.
 
 A generator of events that can be stopped at any step, takes in new strokes between two steps,
 and leaves everything else alone: the network is a copy, and only its result is used. A fifth of
@@ -10,35 +15,40 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from napari_regcon.config import FinetuneConfig
-from napari_regcon.data.metrics import Confusion
-from napari_regcon.data.stroke_crops import StrokeCrops
 from napari_regcon.data.stroke_split import StrokeSplit
+from napari_regcon.engine.checkpoint import read_checkpoint, write_checkpoint
 from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.finetune_bases import Bases
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
+from napari_regcon.engine.finetune_judge import Judge
+from napari_regcon.engine.finetune_start import network_for
+from napari_regcon.engine.learning_net import LearningNet
+from napari_regcon.engine.opinion import log_prior
 from napari_regcon.errors import InputError
-from napari_regcon.nn.class_net import ClassNet
 from napari_regcon.nn.losses.sparse import sparse_loss
+from napari_regcon.nn.losses.taught import taught_loss
 from napari_regcon.types import NOT_SAID
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from torch import Tensor
 
     from napari_regcon.data.stroke_crops import Crop
     from napari_regcon.data.support import SupportSet
+    from napari_regcon.engine.feature_store import FeatureStore
+    from napari_regcon.nn.class_net import ClassNet
     from napari_regcon.nn.regcon import RegConNet
 
 _WARM_UP_STEPS = 10
-_SURE = 0.8
-"""Probability from which the averaged network's opinion of an unlabelled pixel is taught."""
 
 
 class FineTuning:
@@ -50,10 +60,13 @@ class FineTuning:
         What is painted.
     config : FinetuneConfig, optional
         Parameters.
-    start : RegConNet, optional
-        A pre-trained network, normalisation not folded; from scratch where not given.
+    start : RegConNet or ClassNet, optional
+        A pre-trained network, or one that was fine-tuned before; normalisation not folded. From
+        scratch where not given.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    store : FeatureStore, optional
+        Features for the pixel head; an own one where not given.
 
     Raises
     ------
@@ -68,24 +81,23 @@ class FineTuning:
         support: SupportSet,
         config: FinetuneConfig | None = None,
         *,
-        start: RegConNet | None = None,
+        start: RegConNet | ClassNet | None = None,
         device: str = "auto",
+        store: FeatureStore | None = None,
     ) -> None:
         self.config = config or FinetuneConfig()
         self.device = choose_device(device)
         self.step = 0
         self.elapsed_s = 0.0
-        self.best: FinetuneCheck | None = None
         self._rng = np.random.default_rng(self.config.seed)
         self._split = StrokeSplit()
         self._n_classes: int | None = None
+        self._bases = Bases(self.config, len(support.classes), device, store)
+        self._judge = Judge(self.config, self._bases.judged)
         self.update(support)
-        self._net = self._network(start)
-        self._average = deepcopy(self._net).eval().requires_grad_(False)
-        self._kept: dict[str, Tensor] | None = None
-        self._optimiser = torch.optim.AdamW(
-            self._net.parameters(), self.config.learning_rate, weight_decay=1e-3
-        )
+        n_channels = support.examples[0].volume.n_channels
+        net = network_for(self.config, n_channels, len(support.classes), start)
+        self._net = LearningNet(net, self.device, self.config.average_decay)
 
     def update(self, support: SupportSet) -> None:
         """Learn from what is painted now, from the next step on.
@@ -104,16 +116,25 @@ class FineTuning:
                 f"{self._n_classes}."
             )
         self._n_classes = len(support.classes)
-        self.support = support
-        learnt, held = self._split.divide(support)
-        size = (self.config.crop_px, self.config.downscale)
-        self._crops = StrokeCrops(support, learnt, *size)
-        self._held = StrokeCrops(support, held, *size).straight()
+        strokes = self._split.divide(support)
+        self._judge.update(support, *strokes)
+        self.support, self._strokes = support, strokes
+        self._crops = self._bases.crops(support, strokes[0])
+
+    def ask_pixel_head(self) -> Generator[None, None, None]:
+        """Let the pixel classifier learn what was painted since, yielding in between.
+
+        It does so at the beginning and between two looks at the strokes kept back, not after
+        every stroke.
+        """
+        if self._bases.is_due(self.support, self.step):
+            yield from self._bases.learn(self.support, *self._strokes)
+            self._judge.update(self.support, *self._strokes)
 
     @property
     def has_held_out(self) -> bool:
         """Whether any strokes are kept back to judge the network by."""
-        return bool(self._held)
+        return bool(self._strokes[1])
 
     @property
     def done(self) -> float:
@@ -125,66 +146,82 @@ class FineTuning:
     def train_step(self) -> FinetuneStep:
         """Take one optimiser step."""
         begin = time.perf_counter()
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._learning_rate()
-        crops = [self._crops.draw(self._rng) for _ in range(self.config.crops_per_step)]
+        chosen = [self._crops[i % len(self._crops)] for i in range(self.config.crops_per_step)]
+        crops = [source.draw(self._rng) for source in chosen]
         loss = self._loss(crops)
-        self._optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self._net.parameters(), 1.0)
-        self._optimiser.step()
+        self._net.learn(loss, self._learning_rate())
         self.step += 1
-        self._update_average()
         self.elapsed_s += time.perf_counter() - begin
         return FinetuneStep(self.step, self.done, float(loss.detach()), self.elapsed_s)
 
     def check(self) -> FinetuneCheck | None:
         """Judge the averaged network by the strokes kept back; None where there are none."""
-        if not self._held:
+        if not self._judge.has_work:
             return None
         begin = time.perf_counter()
-        confusion = Confusion(self.support.classes)
-        for crop in self._held:
-            said = crop.labels != NOT_SAID
-            found = self._predict(self._average, crop.image[None]).argmax(1)[0].cpu().numpy()
-            confusion.add((crop.labels + 1)[said], (found + 1)[said])
-        judged = confusion.counts.sum(1) > 0
-        dice = {
-            name: float(value)
-            for name, value, is_judged in zip(
-                self.support.classes, confusion.dice(), judged, strict=True
-            )
-            if is_judged
-        }
-        event = FinetuneCheck(self.step, dice, is_best=False)
-        # A later one is as good as an earlier one that did as well: it has learnt more.
-        if self.best is None or event.mean_dice >= self.best.mean_dice:
-            event = self.best = FinetuneCheck(self.step, dice, is_best=True)
-            self._kept = deepcopy(self._average.state_dict())
+        event = self._judge.look(
+            self.step,
+            self._net.average,
+            lambda crop: self._predict([crop]).argmax(1)[0].cpu().numpy(),
+        )
         self.elapsed_s += time.perf_counter() - begin
         return event
 
+    @property
+    def best(self) -> FinetuneCheck | None:
+        """How good the best network so far is; None where none was judged."""
+        return self._judge.best
+
     def result(self) -> ClassNet:
-        """Return a copy of the best network; of the last one where none could be judged."""
-        net = deepcopy(self._average)
-        if self._kept is not None:
-            net.load_state_dict(self._kept)
+        """Return a copy of the best network; of the last one where none could be judged.
+
+        It comes with a pixel classifier that has learnt from all strokes, also those kept back.
+        """
+        net = deepcopy(self._net.average)
+        self._judge.put_best(net)
+        net.base = self._bases.fitted
         return net
 
-    def _network(self, start: RegConNet | None) -> ClassNet:
-        config = self.config
-        n_channels = self.support.examples[0].volume.n_channels
-        width = start.width if start else config.width
-        levels = start.levels if start else config.levels
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            net = ClassNet(n_channels, len(self.support.classes), width, levels)
-        if start is not None:
-            net.start_from(start)
-        for parameter in net.parameters():
-            if parameter.ndim == 4:  # a convolution
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        return net.to(self.device.torch_device)
+    def snapshot(self) -> ClassNet:
+        """Return a copy of the network as it is now, with its pixel classifier."""
+        net = deepcopy(self._net.average)
+        net.base = self._bases.fitted
+        return net
+
+    def state(self) -> dict[str, Any]:
+        """Return what :meth:`restore` needs to go on from here, tensors and plain values."""
+        return {
+            "config": asdict(self.config),
+            "classes": list(self.support.classes),
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "rng": self._rng.bit_generator.state,
+            "split": self._split.held,
+            "net": self._net.state(),
+            "judge": self._judge.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state of a training of the same classes with the same parameters.
+
+        Raises
+        ------
+        InputError
+            If the classes are others.
+        """
+        if tuple(state["classes"]) != self.support.classes:
+            raise InputError(
+                f"The classes are {', '.join(self.support.classes)}, but training began with "
+                f"{', '.join(state['classes'])}.",
+                next_step="Name the classes as before, or train anew.",
+            )
+        self.step = state["step"]
+        self.elapsed_s = state["elapsed_s"]
+        self._rng.bit_generator.state = state["rng"]
+        self._split = StrokeSplit(state["split"])
+        self._net.restore(state["net"])
+        self._judge.restore(state["judge"])
+        self.update(self.support)
 
     def _learning_rate(self) -> float:
         """Return the rate of this step: warm-up, then half a cosine down to a hundredth."""
@@ -195,40 +232,34 @@ class FineTuning:
     def _loss(self, crops: list[Crop]) -> Tensor:
         device = self.device.torch_device
         labels = torch.from_numpy(np.stack([crop.labels for crop in crops])).to(device)
-        logits = self._logits(self._net.train(), np.stack([crop.image for crop in crops]))
+        images = np.stack([crop.image for crop in crops])
+        logits = self._net.logits(images, _prior(crops))
         loss = sparse_loss(logits, labels)
-        if self.config.consistency and self.step > _WARM_UP_STEPS:
-            taught = self._predict(self._average, np.stack([crop.clean for crop in crops]))
-            sure = (taught.amax(1) > _SURE) & (labels == NOT_SAID)
-            entropy = functional.cross_entropy(logits, taught, reduction="none")
-            loss = loss + self.config.consistency * (entropy * sure).mean()
+        if self.config.unlabelled:
+            taught = taught_loss(logits, self._wanted(crops), labels == NOT_SAID)
+            loss = loss + self.config.unlabelled * taught
         return loss
 
-    @torch.no_grad()
-    def _predict(self, net: ClassNet, images: np.ndarray) -> Tensor:
-        return self._logits(net, images).softmax(1)
+    def _wanted(self, crops: list[Crop]) -> Tensor:
+        """Return what is taught where nothing is said: what others think, and more and more we."""
+        opinion = torch.from_numpy(np.stack([c.opinion for c in crops]))
+        wanted = opinion.to(self.device.torch_device)
+        share = self.config.own_share * min(1.0, 2 * self.done)
+        if share and self.step > _WARM_UP_STEPS:
+            wanted = (1 - share) * wanted + share * self._predict(crops)
+        return wanted
 
-    def _logits(self, net: ClassNet, images: np.ndarray) -> Tensor:
-        device = self.device.torch_device
-        batch = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.device.supports_bf16):
-            logits: Tensor = net(batch)
-        return logits
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
-        pairs = zip(
-            self._average.state_dict().values(), self._net.state_dict().values(), strict=True
-        )
-        for average, current in pairs:
-            if average.is_floating_point():
-                average.lerp_(current.detach(), 1 - decay)
-            else:
-                average.copy_(current)
+    def _predict(self, crops: list[Crop]) -> Tensor:
+        return self._net.predict(np.stack([crop.clean for crop in crops]), _prior(crops))
 
 
-def finetune(tuning: FineTuning) -> Generator[FinetuneStep | FinetuneCheck, None, ClassNet]:
+def _prior(crops: list[Crop]) -> np.ndarray:
+    return np.stack([log_prior(crop.opinion) for crop in crops])
+
+
+def finetune(
+    tuning: FineTuning, keep: Path | None = None
+) -> Generator[FinetuneStep | FinetuneCheck | None, None, ClassNet]:
     """Train to the end of the time or of the steps.
 
     Parameters
@@ -236,21 +267,36 @@ def finetune(tuning: FineTuning) -> Generator[FinetuneStep | FinetuneCheck, None
     tuning : FineTuning
         The state; :meth:`FineTuning.update` may be called between two steps, and
         :meth:`FineTuning.result` at any time.
+    keep : pathlib.Path, optional
+        File in which the state is kept, written whenever the network is judged. Where it is
+        there already, the training goes on from it. It is left for the caller to remove.
 
     Yields
     ------
     FinetuneStep or FinetuneCheck
-        After every step, and after every look at the strokes kept back.
+        After every step, and after every look at the strokes kept back; None in between, while
+        the pixel head learns.
 
     Returns
     -------
     ClassNet
         The best network.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or of a training with other parameters or classes.
     """
+    if keep is not None and keep.is_file():
+        tuning.restore(read_checkpoint(keep, tuning.config))
+    yield from tuning.ask_pixel_head()
     while tuning.done < 1:
+        yield from tuning.ask_pixel_head()
         yield tuning.train_step()
         if tuning.step % tuning.config.check_every == 0 or tuning.done >= 1:
             check = tuning.check()
+            if keep is not None:
+                write_checkpoint(tuning.state(), keep)
             if check is not None:
                 yield check
     return tuning.result()

@@ -1,29 +1,30 @@
 """Networks that were fine-tuned, as segmenters: their file, its card, and prediction.
 
-The card says which classes the network knows and on what it was trained. Every pixel is exact:
-tiles are read with the halo the network needs. Nothing here trains.
+The card says which classes the network knows and on what it was trained. With the network comes
+the pixel classifier it adds to. Every pixel is exact: tiles are read with the halo that both need.
+Nothing here trains.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_regcon.config import FinetunedConfig
+from napari_regcon.config import FinetunedConfig, PixelHeadConfig
 from napari_regcon.data.fingerprint import about_image
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, save_network
-from napari_regcon.engine.feature_source import FeatureSource
 from napari_regcon.engine.feature_store import FeatureStore
-from napari_regcon.engine.pixel_head import PixelPredictor
+from napari_regcon.engine.finetuned_predictor import joined
 from napari_regcon.engine.segmenter import Segmenter
 from napari_regcon.engine.weights import load_state
 from napari_regcon.errors import InputError, WeightsError
 from napari_regcon.nn.class_net import ClassNet
+from napari_regcon.nn.pixel_base import PixelBase
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,8 @@ class FinetunedCard:
         The image is made smaller by this before the network looks at it.
     about : dict of str to Any
         Whatever else a user should know: parameters, parent, what it was trained on, figures.
+    base : PixelHeadConfig
+        Parameters of the pixel classifier that comes with it, if one does.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +63,7 @@ class FinetunedCard:
     levels: int
     downscale: int
     about: dict[str, Any]
+    base: PixelHeadConfig = field(default_factory=PixelHeadConfig)
 
 
 class FineTuned(Segmenter):
@@ -97,11 +101,11 @@ class FineTuned(Segmenter):
     ) -> None:
         self.config = config or FinetunedConfig()
         chosen = choose_device(device)
-        net, self.card, sha256 = load_finetuned(weights)
-        self._source = FeatureSource(
-            EmbeddingExtractor(net, sha256, chosen, zooms=(self.card.downscale,)),
-            FeatureStore() if store is None else store,
-            chosen.torch_device,
+        self._net, self.card, sha256 = load_finetuned(weights)
+        self._device = chosen
+        self._store = FeatureStore() if store is None else store
+        self._extractor = EmbeddingExtractor(
+            self._net, sha256, chosen, zooms=(self.card.downscale,)
         )
 
     def fit(self, support: SupportSet) -> Predictor:
@@ -125,14 +129,9 @@ class FineTuned(Segmenter):
                 f"on images with {self.card.n_channels}.",
                 next_step="Choose an image of the same kind.",
             )
-        return PixelPredictor(self.card.classes, _Unchanged(), self._source, support.examples[0])
-
-
-class _Unchanged:
-    """Stands for a classifier where the features are the scores already."""
-
-    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(features.float(), 0)
+        return joined(
+            self._net, self.card.base, self._extractor, support, self._device, self._store
+        )
 
 
 def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
@@ -153,6 +152,7 @@ def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
         "width": card.width,
         "levels": card.levels,
         "downscale": card.downscale,
+        "base": asdict(card.base),
     }
     save_network(net, path, card.about | sizes)
 
@@ -214,7 +214,8 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
         n_channels, width, levels, downscale = (
             int(about.pop(name)) for name in ("n_channels", "width", "levels", "downscale")
         )
-    except (KeyError, TypeError, ValueError) as error:
+        base = PixelHeadConfig(**json.loads(about.pop("base", "{}")))
+    except (KeyError, TypeError, ValueError, InputError) as error:
         raise WeightsError(
             f"{info.path.name} does not say which classes it is for.", expected=_EXPECTED
         ) from error
@@ -225,9 +226,12 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
             f"{width} and {levels} levels.",
             expected=_EXPECTED,
         )
-    card = FinetunedCard(tuple(classes), n_channels, width, levels, downscale, about)
+    card = FinetunedCard(tuple(classes), n_channels, width, levels, downscale, about, base)
     with torch.device("meta"):
         net = ClassNet(card.n_channels, len(classes), card.width, card.levels)
+        if "base.weight" in state:
+            hidden, n_features = state["base.hidden_weight"].shape
+            net.base = PixelBase(n_features, hidden, len(classes))
     try:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:

@@ -65,6 +65,11 @@ class PixelPredictor(Predictor):
     smooth_px : float
         Standard deviation of the Gaussian that probabilities are averaged with in Y and X. The
         source has to have a margin of :func:`smoothing_radius`.
+
+    Attributes
+    ----------
+    classifier : Classifier
+        As given.
     """
 
     def __init__(
@@ -81,7 +86,7 @@ class PixelPredictor(Predictor):
         self.normalization = first.normalization
         self.tile_shape = source.tile_shape
         self.overlap = (0,) * self.spatial_ndim
-        self._classifier = classifier
+        self.classifier = classifier
         self._source = source
         self._smooth_px = smooth_px
 
@@ -119,7 +124,7 @@ class PixelPredictor(Predictor):
 
     def _classify(self, features: torch.Tensor) -> np.ndarray:
         """Return the probabilities ``(n_classes, Y, X)`` of features ``(n_features, Y, X)``."""
-        found = self._classifier.probabilities(features.flatten(1))
+        found = self.classifier.probabilities(features.flatten(1))
         values: np.ndarray = found.reshape(-1, *features.shape[1:]).cpu().numpy()
         if self._smooth_px:
             radius = smoothing_radius(self._smooth_px)
@@ -171,11 +176,11 @@ class PixelHead(Segmenter):
         if self.config.default_weights is not None:
             self._network = load_network(weights or self.config.default_weights)
 
-    def fit(self, support: SupportSet) -> Predictor:
+    def fit(self, support: SupportSet) -> PixelPredictor:
         """Return a predictor for the classes of a support set."""
         return run(self.fit_in_steps(support))
 
-    def fit_in_steps(self, support: SupportSet) -> Generator[None, None, Predictor]:
+    def fit_in_steps(self, support: SupportSet) -> Generator[None, None, PixelPredictor]:
         """Do the same as :meth:`fit`, yielding after every tile of features.
 
         Raises
@@ -214,8 +219,7 @@ class PixelHead(Segmenter):
         n_spatial = volume.spatial_ndim(config.dimensions)
         extractors: list[FeatureExtractor] = []
         if config.features != "network":
-            sigmas = geometric_sigmas(config.sigma_min_px, config.sigma_max_px)
-            extractors.append(FilterBankExtractor(sigmas, _aspect(volume, n_spatial)))
+            extractors.append(filters_for(config, volume))
         if self._network is not None:
             net, info = self._network
             extractors.append(
@@ -232,6 +236,12 @@ class PixelHead(Segmenter):
                     "to look at neighbouring slices.",
                     next_step="Choose 'Look in: 2'.",
                 )
+
+
+def filters_for(config: PixelHeadConfig, volume: Volume) -> FilterBankExtractor:
+    """Return the filters that a configuration means for a volume."""
+    sigmas = geometric_sigmas(config.sigma_min_px, config.sigma_max_px)
+    return FilterBankExtractor(sigmas, _aspect(volume, volume.spatial_ndim(config.dimensions)))
 
 
 def _aspect(volume: Volume, spatial_ndim: int) -> tuple[float, ...]:

@@ -6,9 +6,14 @@ class instead of the embedding. Knows neither files nor losses.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from napari_regcon.nn.regcon import RegConNet
+
+if TYPE_CHECKING:
+    from napari_regcon.nn.pixel_base import PixelBase
 
 
 class ClassNet(nn.Module):
@@ -22,6 +27,11 @@ class ClassNet(nn.Module):
         Number of classes.
     width, levels : int
         Of the U-Net, see :class:`~napari_regcon.nn.regcon.RegConNet`.
+
+    Attributes
+    ----------
+    base : PixelBase or None
+        A pixel classifier to whose logarithms of probabilities the logits are to be added.
     """
 
     def __init__(self, n_channels: int, n_classes: int, width: int = 16, levels: int = 4) -> None:
@@ -32,6 +42,10 @@ class ClassNet(nn.Module):
         # Parts of the pre-training that classes have no use for.
         del self.body.embed, self.body.assign, self.body.project
         self.head = nn.Conv2d(width, n_classes, 1)
+        # Nothing is added to the pixel classifier before anything is learnt.
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+        self.base: PixelBase | None = None
 
     @property
     def stride(self) -> int:
@@ -48,10 +62,23 @@ class ClassNet(nn.Module):
         logits: Tensor = self.head(self.body.decode(image)).float()
         return logits
 
-    def start_from(self, net: RegConNet) -> None:
-        """Take over the U-Net of a pre-trained network, which looked at grey images."""
-        state = {k: v for k, v in net.state_dict().items() if k.startswith(("down.", "up."))}
+    def start_from(self, net: RegConNet | ClassNet) -> None:
+        """Take over the U-Net of a pre-trained network, or of one that was fine-tuned before.
+
+        The head is taken over too where there are as many classes. Where the channels are not
+        as many, the first layer gives the same answer to a grey image, whose channels are alike.
+
+        Parameters
+        ----------
+        net : RegConNet or ClassNet
+            A network of the same width and levels.
+        """
+        body = net.body if isinstance(net, ClassNet) else net
+        state = {k: v for k, v in body.state_dict().items() if k.startswith(("down.", "up."))}
         first = "down.0.0.weight"
-        # The same answer to a grey image, whose channels are alike.
-        state[first] = state[first].repeat(1, self.n_channels, 1, 1) / self.n_channels
+        if state[first].shape[1] != self.n_channels:
+            grey = state[first].sum(1, keepdim=True)
+            state[first] = grey.repeat(1, self.n_channels, 1, 1) / self.n_channels
         self.body.load_state_dict(state)
+        if isinstance(net, ClassNet) and net.n_features == self.n_features:
+            self.head.load_state_dict(net.head.state_dict())

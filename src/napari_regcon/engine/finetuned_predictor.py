@@ -1,0 +1,100 @@
+"""Prediction with a fine-tuned network: alone, or added to the pixel classifier that it comes with.
+
+Knows neither files nor training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_regcon.config import PixelHeadConfig
+from napari_regcon.engine.embedding import EmbeddingExtractor
+from napari_regcon.engine.feature_source import FeatureSource
+from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.features import ConcatExtractor
+from napari_regcon.engine.finetune_bases import classifier_of
+from napari_regcon.engine.opinion import log_prior
+from napari_regcon.engine.pixel_head import PixelPredictor, filters_for, smoothing_radius
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_regcon.data.support import SupportSet
+    from napari_regcon.engine.device import Device
+    from napari_regcon.nn.class_net import ClassNet
+
+
+def predictor_of(
+    net: ClassNet, downscale: int, support: SupportSet, device: Device
+) -> PixelPredictor:
+    """Return a predictor for a network as it is now, also while it is trained.
+
+    Parameters
+    ----------
+    net : ClassNet
+        Copied.
+    downscale : int
+        The image is made smaller by this before the network looks at it.
+    support : SupportSet
+        What it was trained on.
+    device : Device
+        Where to compute.
+    """
+    extractor = EmbeddingExtractor(net, "in training", device, zooms=(downscale,))
+    return joined(net, PixelHeadConfig(), extractor, support, device, FeatureStore())
+
+
+def joined(
+    net: ClassNet,
+    base: PixelHeadConfig,
+    extractor: EmbeddingExtractor,
+    support: SupportSet,
+    device: Device,
+    store: FeatureStore,
+) -> PixelPredictor:
+    """Return a predictor that joins a network with the pixel classifier it adds to, if any.
+
+    Parameters
+    ----------
+    net : ClassNet
+        The network.
+    base : PixelHeadConfig
+        Parameters of the pixel classifier.
+    extractor : EmbeddingExtractor
+        Gives the logits of the network.
+    support : SupportSet
+        Tells the kind of image.
+    device : Device
+        Where to compute.
+    store : FeatureStore
+        Where filters and logits are kept.
+    """
+    first = support.examples[0]
+    if net.base is None:
+        source = FeatureSource(extractor, store, device.torch_device)
+        return PixelPredictor(support.classes, _Unchanged(), source, first)
+    both = ConcatExtractor((filters_for(base, first.volume), extractor))
+    margin = smoothing_radius(base.smooth_px)
+    source = FeatureSource(both, store, device.torch_device, margin)
+    classifier = classifier_of(net.base, device.torch_device)
+    return _AddingPredictor(support.classes, classifier, source, first, base.smooth_px)
+
+
+class _Unchanged:
+    """Stands for a classifier where the features are the scores already."""
+
+    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(features.float(), 0)
+
+
+class _AddingPredictor(PixelPredictor):
+    """Adds the logits of a network, the last of the features, to a pixel classifier."""
+
+    def _classify(self, features: torch.Tensor) -> np.ndarray:
+        n_filters = len(features) - len(self.classes)
+        base = super()._classify(features[:n_filters])
+        scores = features[n_filters:].float().cpu() + torch.from_numpy(log_prior(base))
+        found: np.ndarray = torch.softmax(scores, 0).numpy()
+        return found
