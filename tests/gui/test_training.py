@@ -19,9 +19,13 @@ from napari_regcon.worker.protocol import (
     JobFailed,
     JobNote,
     Paint,
+    PauseTraining,
+    ShowTraining,
     TrainingEvent,
+    TrainingShown,
     TrainingWritten,
 )
+from napari_regcon.worker.shared import SharedBuffer
 
 from .conftest import stroke
 
@@ -120,6 +124,113 @@ def test_the_result_is_kept_by_a_name_and_used_when_wanted(training, folder, qtb
     assert training.client.last(Configure).method == "pixel-head"
 
 
+def made(widget, qtbot, dice, rival, n_held):
+    """Let the engine have made a network that is so good."""
+    number, out = generation(widget), write(widget)
+    best = FinetuneCheck(40, {"class 2": dice}, True, {"class 2": rival}, n_held)
+    with qtbot.waitSignal(widget.core.training.made, timeout=30_000):
+        widget.client.say(TrainingWritten(number, out, 40, best))
+        widget.client.say(JobDone(number, cancelled=False, elapsed_s=60.0))
+    return widget.panels.train._note.text()
+
+
+def test_a_network_that_is_better_takes_over_and_there_is_a_way_back(training, qtbot):
+    note = made(training, qtbot, 0.8, 0.7, 3)
+    assert "the pixel classifier: class 2 0.70. The network is better. It is in use now" in note
+    assert training.client.last(Configure).method == "fine-tuned"
+    assert training.panels.train._use.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("dice", "rival", "n_held", "said"),
+    [(0.6, 0.7, 5, "not better"), (0.7, 0.7, 5, "not better"), (0.8, 0.7, 2, "may be chance")],
+)
+def test_what_is_worse_or_hardly_judged_never_takes_over(
+    training, qtbot, dice, rival, n_held, said
+):
+    before = training.client.last(Configure)
+    assert said in made(training, qtbot, dice, rival, n_held)
+    assert training.client.last(Configure) is before
+    assert not training.panels.train._use.isHidden()
+
+
+@pytest.mark.parametrize("why", ["switched off", "another method"])
+def test_a_network_takes_over_only_from_the_pixel_classifier_and_if_wanted(training, qtbot, why):
+    if why == "switched off":
+        training.panels.train._take_over.click()
+    else:
+        training.panels.model.choose("in-context", {}, "", "auto")
+    assert "The network is better." in made(training, qtbot, 0.8, 0.7, 3)
+    assert training.panels.model.method != "fine-tuned"
+
+
+def test_it_waits_and_goes_on(training, qtbot):
+    panel, number = training.panels.train, generation(training)
+    panel._pause.click()
+    assert training.client.last(PauseTraining) == PauseTraining(number, True)
+    assert panel._pause.text() == "Go on"
+    assert "waits" in training.state_line.text
+    panel._pause.click()
+    assert training.client.last(PauseTraining) == PauseTraining(number, False)
+    assert panel._pause.text() == "Pause"
+    say(training, qtbot, JobDone(number, cancelled=False, elapsed_s=1.0))
+    panel._train.click()
+    assert panel._pause.text() == "Pause"
+
+
+def test_after_the_engine_died_training_goes_on_from_what_was_kept(training, qtbot):
+    panel, request = training.panels.train, training.client.last(FineTune)
+    assert panel._go_on.isHidden()
+    request.keep.write_bytes(b"state")
+    say(training, qtbot, EngineDied("The engine was killed.", (request.generation,)))
+    assert not panel._go_on.isHidden()
+    panel._go_on.click()
+    qtbot.waitUntil(lambda: len(training.client.of(FineTune)) == 2, timeout=30_000)
+    again = training.client.last(FineTune)
+    assert (again.keep, again.out, again.config) == (request.keep, request.out, request.config)
+    assert again.generation != request.generation
+    assert panel._go_on.isHidden()
+
+
+def test_what_was_kept_is_dropped_when_another_training_begins(training, qtbot):
+    request = training.client.last(FineTune)
+    request.keep.write_bytes(b"state")
+    say(training, qtbot, EngineDied("The engine was killed.", (request.generation,)))
+    training.panels.train._train.click()
+    qtbot.waitUntil(lambda: len(training.client.of(FineTune)) == 2, timeout=30_000)
+    assert not request.keep.exists()
+
+
+def training_layers(widget):
+    layers = widget.core.workspace.viewer.layers
+    return [layer for layer in layers if layer.name.startswith("training: ")]
+
+
+def test_the_visible_slice_is_shown_while_it_learns_and_gone_after(training, qtbot):
+    number = generation(training)
+    say(training, qtbot, TrainingEvent(number, FinetuneStep(1, 0.01, 0.8, 0.5)))
+    assert training.client.of(ShowTraining) == []
+    say(training, qtbot, TrainingEvent(number, FinetuneStep(20, 0.05, 0.8, 5.5)))
+    asked = training.client.last(ShowTraining)
+    assert asked.training == number
+    with SharedBuffer.attach(asked.out) as out:
+        out.array[:] = 2
+    shown = TrainingShown(number, asked.image_id, asked.prefix, asked.box)
+    say(training, qtbot, shown)
+    (layer,) = training_layers(training)
+    assert not layer.editable
+    assert (layer.data[asked.prefix][asked.box.slices] == 2).all()
+    say(training, qtbot, JobDone(number, cancelled=True, elapsed_s=1.0))
+    assert training_layers(training) == []
+
+
+def test_nothing_is_shown_where_it_is_not_wanted(training, qtbot):
+    number = generation(training)
+    training.panels.train._watch.click()
+    say(training, qtbot, TrainingEvent(number, FinetuneStep(20, 0.05, 0.8, 9.0)))
+    assert training.client.of(ShowTraining) == []
+
+
 def test_finishing_early_asks_for_the_best_so_far(training):
     training.panels.train._finish.click()
     assert training.client.last(FinishTraining).training == generation(training)
@@ -198,6 +309,7 @@ def test_a_real_training_in_a_real_dock(dock, folder, qtbot):
         {"steps": 6, "crop_px": 64, "crops_per_step": 2, "width": 4, "levels": 2, "check_every": 3}
     )
     qtbot.waitUntil(panel._train.isEnabled, timeout=30_000)
+    panel._take_over.click()
     with qtbot.waitSignal(widget.core.training.made, timeout=60_000):
         panel._train.click()
     qtbot.waitUntil(lambda: not widget.core.training.running, timeout=30_000)

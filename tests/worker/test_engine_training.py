@@ -10,6 +10,7 @@ from engine_harness import Heard, Window
 from napari_regcon.config import FinetuneConfig
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
 from napari_regcon.engine.finetuned import load_finetuned
+from napari_regcon.types import Box
 from napari_regcon.worker.client import EngineClient
 from napari_regcon.worker.protocol import (
     CloseImage,
@@ -20,9 +21,12 @@ from napari_regcon.worker.protocol import (
     JobDone,
     JobFailed,
     JobNote,
+    PauseTraining,
     PreviewDone,
     SetClasses,
+    ShowTraining,
     TrainingEvent,
+    TrainingShown,
     TrainingWritten,
 )
 
@@ -111,6 +115,33 @@ def test_finishing_early_writes_the_best_so_far(window, tmp_path):
     assert load_finetuned(out)[1].classes == ("dark", "bright")
 
 
+def test_a_training_waits_goes_on_and_draws_what_it_has_learnt(window, tmp_path):
+    generation = train(window, tmp_path / "net.safetensors")
+    wait_for_step(window, generation, 2)
+    window.client.send(PauseTraining(generation, True))
+    window.heard.end_of(window.preview())  # the request before it is taken in by now
+    before = len(steps_of(window, generation))
+    window.heard.end_of(window.preview())
+    assert len(steps_of(window, generation)) == before
+    window.client.send(PauseTraining(generation, False))
+    wait_for_step(window, generation, before + 1)
+
+    window.out.array[:] = 0
+    box, out = Box((0, 0), (40, 60)), window.out.handle
+    window.client.send(ShowTraining(generation, window.image_id, (0,), box, out))
+    shown = window.heard.wait_for(lambda e: isinstance(e, TrainingShown))
+    assert shown == TrainingShown(generation, window.image_id, (0,), box)
+    assert set(np.unique(window.out.array[box.slices])) <= {1, 2}
+    assert not window.out.array[40:].any()
+
+    window.client.send(ShowTraining(generation, "gone", (0,), box, out))
+    window.heard.wait_for(lambda e: isinstance(e, JobNote) and "gone" in e.note.text)
+    wait_for_step(window, generation, len(steps_of(window, generation)) + 1)
+    window.client.send(PauseTraining(generation, True))
+    window.client.send(FinishTraining(generation))
+    assert window.heard.end_of(generation).cancelled is False
+
+
 def test_cancelling_writes_nothing(window, tmp_path):
     out = tmp_path / "net.safetensors"
     generation = train(window, out)
@@ -164,12 +195,16 @@ def test_what_cannot_be_trained_is_told(window, tmp_path):
     assert not failed.details
 
 
-def test_a_killed_engine_is_told_and_the_next_training_works(window, tmp_path):
-    generation = train(window, tmp_path / "net.safetensors")
-    wait_for_step(window, generation, 1)
+def test_after_the_engine_was_killed_a_training_goes_on_from_what_was_kept(window, tmp_path):
+    out, keep = tmp_path / "net.safetensors", tmp_path / "state.training"
+    generation = train(window, out, keep=keep)
+    wait_for_step(window, generation, 7)
     psutil.Process(window.client.pid).kill()
-    died = window.heard.end_of(generation)
-    assert isinstance(died, EngineDied)
-    again = train(window, tmp_path / "net.safetensors", FinetuneConfig(steps=2, **QUICK))
+    assert isinstance(window.heard.end_of(generation), EngineDied)
+    assert keep.exists()
+    again = train(window, out, keep=keep)
+    wait_for_step(window, again, 1)
+    assert steps_of(window, again)[0] >= 6
+    window.client.send(FinishTraining(again))
     assert isinstance(window.heard.end_of(again), JobDone)
-    assert (tmp_path / "net.safetensors").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]

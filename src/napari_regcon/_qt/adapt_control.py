@@ -62,7 +62,7 @@ class AdaptControl(QObject):
         panel.cancel_wanted.connect(adapting.cancel)
         panel.use_wanted.connect(self._use)
         panel.discard_wanted.connect(self._discard)
-        panel.toggled.connect(lambda _open: panel.list_starts(starts()))
+        panel.toggled.connect(lambda _open: panel.list_starts(starts("pixel-head")))
         adapting.changed.connect(self._show_running)
         adapting.stepped.connect(panel.show_step)
         adapting.checked.connect(panel.show_look)
@@ -71,7 +71,7 @@ class AdaptControl(QObject):
         adapting.made.connect(self._show_made)
         for changed in (core.workspace.current_changed, core.training.changed):
             changed.connect(self._allow)
-        panel.list_starts(starts())
+        panel.list_starts(starts("pixel-head"))
         self._allow()
 
     def _allow(self) -> None:

@@ -36,6 +36,7 @@ from napari_regcon._qt.saving import Saving
 from napari_regcon._qt.session_files import SessionFiles
 from napari_regcon._qt.snapshot import Snapshot
 from napari_regcon._qt.training import Training
+from napari_regcon._qt.training_view import TrainingView
 from napari_regcon._qt.volume_job import VolumeJob
 from napari_regcon._qt.workspace import Workspace
 from napari_regcon.worker.client import EngineClient
@@ -100,6 +101,9 @@ class DockCore(QObject):
         )
         self.adapting = Adapting(
             self.workspace, self.link, self.watch, self.background, scratch, self
+        )
+        self.training_view = TrainingView(
+            self.workspace, self.classes, self.results, self.training, scratch, self
         )
         self.saving = Saving(self.workspace, self.classes, self.background, self)
         self.snapshot = Snapshot(self.workspace, self.classes, self.link, self)
@@ -224,6 +228,7 @@ class DockCore(QObject):
         self.finals.close()
         self.guide.close()
         self.live.close()
+        self.training_view.close()
         self.results.close()
         self.volume.close()
         self.link.close()

@@ -54,6 +54,9 @@ class TrainControl(QObject):
         panel.finish_wanted.connect(training.finish)
         panel.cancel_wanted.connect(training.cancel)
         panel.use_wanted.connect(self._use)
+        panel.pause_wanted.connect(training.pause)
+        panel.go_on_wanted.connect(training.go_on)
+        panel.watch_wanted.connect(core.training_view.set_enabled)
         panel.toggled.connect(lambda _open: self._list_starts())
         training.changed.connect(self._show_running)
         training.stepped.connect(panel.show_step)
@@ -81,16 +84,19 @@ class TrainControl(QObject):
             self._panel.allow(work.state.missing_labels(table.background))
 
     def _list_starts(self) -> None:
-        self._panel.list_starts(starts())
+        self._panel.list_starts(starts("pixel-head", "fine-tuned"))
 
     def _start(self, config: FinetuneConfig, start: str) -> None:
         self._core.training.start(config, start or None, self._model.choice.device)
 
     def _show_running(self) -> None:
-        running = self._core.training.running
-        self._panel.show_running(running)
-        if running:
-            self._status.begin("training", "Training a network …")
+        training = self._core.training
+        self._panel.show_running(training.running)
+        self._panel.offer_to_go_on(training.can_go_on)
+        self._panel.show_paused(training.paused)
+        if training.running:
+            text = "Training waits." if training.paused else "Training a network …"
+            self._status.begin("training", text)
         else:
             self._status.end("training")
 
@@ -98,14 +104,18 @@ class TrainControl(QObject):
         self._panel.show_check(check, {c.name: c.color for c in self._core.classes.table})
 
     def _show_made(self, name: str, written: TrainingWritten) -> None:
-        self._panel.show_made(name, written.best, written.steps)
+        better = written.best is not None and written.best.may_take_over
+        used = better and self._panel.takes_over and self._model.method == "pixel-head"
+        if used:  # judged beside the pixel classifier, so it takes the place of no other
+            self._use(name)
+        self._panel.show_made(name, written.best, written.steps, used=used)
         self._panel.expand(animate=False)
 
     def _use(self, name: str) -> None:
         self._model.choose("fine-tuned", {}, name, self._model.choice.device)
 
 
-def starts() -> list[str]:
-    """Return the names of the pre-trained weights that are here, for a training to begin with."""
-    known = (e for e in weights.entries() if e.method == "pixel-head")
+def starts(*methods: str) -> list[str]:
+    """Return the names of the weights of some methods that are here, to begin a training with."""
+    known = (e for e in weights.entries() if e.method in methods)
     return [e.name for e in known if weights.path_of(e).exists()]

@@ -22,7 +22,10 @@ from napari_regcon.worker.protocol import (
     JobDone,
     JobFailed,
     JobNote,
+    PauseTraining,
+    ShowTraining,
     TrainingEvent,
+    TrainingShown,
     TrainingWritten,
 )
 
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
     from napari_regcon._qt.paint_watch import PaintWatch
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.engine.weights import WeightsEntry
-    from napari_regcon.worker.protocol import Request
+    from napari_regcon.types import Box
+    from napari_regcon.worker.protocol import Request, SharedArray
 
 
 class Training(QObject):
@@ -59,13 +63,15 @@ class Training(QObject):
     Attributes
     ----------
     changed : Signal
-        A training began or ended.
+        A training began, waits, goes on or ended.
     stepped : Signal
         FinetuneStep or PretrainStep.
     checked : Signal
         FinetuneCheck or PretrainLook.
     noted, failed : Signal
         str: something the user should know; why there is no network.
+    shown : Signal
+        TrainingShown: what is learnt so far is drawn where it was asked for.
     made : Signal
         str, TrainingWritten: a network is there, known by this name.
     """
@@ -78,6 +84,7 @@ class Training(QObject):
     checked = Signal(object)
     noted = Signal(str)
     failed = Signal(str)
+    shown = Signal(object)
     made = Signal(str, object)
 
     def __init__(
@@ -96,8 +103,10 @@ class Training(QObject):
         self._background = background
         self._scratch = scratch
         self._wanted: tuple[Any, str | None, str] | None = None
+        self._how: tuple[Any, str | None, str] | None = None
         self._generation = 0
         self._name = ""
+        self.paused = False
         link.event.connect(self._on_event)
         watch.caught_up.connect(self._ask)
         watch.changed.connect(self._tell)
@@ -106,6 +115,15 @@ class Training(QObject):
     def running(self) -> bool:
         """Whether a training is under way."""
         return self._wanted is not None or bool(self._generation)
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether a training was cut short by the end of the engine, and left its state."""
+        return not self.running and self._how is not None and self._kept.exists()
+
+    @property
+    def _kept(self) -> Path:
+        return self._scratch / f"{self._name}.training"
 
     def start(self, config: Any, start: str | None, device: str) -> None:
         """Train on all that is painted, on whatever image.
@@ -122,11 +140,31 @@ class Training(QObject):
         work = self._workspace.current
         if work is None or self.running:
             return
-        self._wanted = (config, start, device)
+        self._kept.unlink(missing_ok=True)  # of one that was cut short and is given up now
+        self._wanted = self._how = (config, start, device)
         now = datetime.now().astimezone()
         self._name = f"{self.PREFIX}-{_plain(work.state.name)}-{now:%Y%m%d-%H%M%S}"
         self.changed.emit()
         self._ask()
+
+    def go_on(self) -> None:
+        """Go on with the training that was cut short, from its last state."""
+        if self.can_go_on:
+            self._wanted = self._how
+            self.changed.emit()
+            self._ask()
+
+    def pause(self, on: bool) -> None:
+        """Wait, or go on."""
+        if self._generation and on != self.paused:
+            self.paused = on
+            self._link.send(PauseTraining(self._generation, on))
+            self.changed.emit()
+
+    def show(self, work: ImageWork, prefix: tuple[int, ...], box: Box, out: SharedArray) -> None:
+        """Draw a box of a plane with what is learnt so far; answered by ``shown``."""
+        if self._generation:
+            self._link.send(ShowTraining(self._generation, work.image_id, prefix, box, out))
 
     def finish(self) -> None:
         """End now, and keep the best network so far."""
@@ -154,7 +192,7 @@ class Training(QObject):
         self._link.send(self._request(out, config, start, device))
 
     def _request(self, out: Path, config: Any, start: str | None, device: str) -> Request:
-        return FineTune(self._generation, out, config, start, device)
+        return FineTune(self._generation, out, config, start, device, self._kept)
 
     def _tell(self, work: ImageWork) -> None:
         """Let new strokes enter the training, also where there is no live preview."""
@@ -169,6 +207,8 @@ class Training(QObject):
                 self.stepped.emit(event.event)
             case TrainingEvent(event=FinetuneCheck() | PretrainLook()) if self._is_ours(event):
                 self.checked.emit(event.event)
+            case TrainingShown() if self._is_ours(event):
+                self.shown.emit(event)
             case TrainingWritten() if self._is_ours(event):
                 self._file(event)
             case JobNote() if self._is_ours(event):
@@ -193,6 +233,7 @@ class Training(QObject):
     def _end(self, error: str = "") -> None:
         self._wanted = None
         self._generation = 0
+        self.paused = False
         self.changed.emit()
         if error:
             self.failed.emit(error)

@@ -34,6 +34,8 @@ class TrainingSection(Section):
         What the button does that uses the result.
     parent : QWidget, optional
         Owner.
+    before, while_running : sequence of QWidget
+        Shown above the button that starts it, and beside those that end it.
 
     Attributes
     ----------
@@ -61,6 +63,9 @@ class TrainingSection(Section):
         train: tuple[str, str],
         use: str,
         parent: QWidget | None = None,
+        *,
+        before: Sequence[QWidget] = (),
+        while_running: Sequence[QWidget] = (),
     ) -> None:
         super().__init__(title, parent)
         self._config = config
@@ -81,8 +86,9 @@ class TrainingSection(Section):
         self._note = Hint()
         self._use = ActionButton("Use it", use, lambda: self.use_wanted.emit(self._made))
         self._made = ""
-        self.fill(Hint(about), self._form, start_form, self._train, self._bar)
-        self.fill(row_of(self._finish, self._cancel), self._curves, self._note, self._use)
+        self._while_running = (self._bar, *while_running, self._finish, self._cancel)
+        self.fill(Hint(about), self._form, start_form, *before, self._train, self._bar)
+        self.fill(row_of(*self._while_running[1:]), self._curves, self._note, self._use)
         self.list_starts([])
         self.show_running(False)
         self._curves.hide()
@@ -103,12 +109,13 @@ class TrainingSection(Section):
 
     def show_running(self, running: bool) -> None:
         """Show whether a training is under way."""
-        for widget in (self._bar, self._finish, self._cancel):
+        began = running and self._bar.isHidden()
+        for widget in self._while_running:
             widget.setVisible(running)
         self._train.setVisible(not running)
         self._form.setEnabled(not running)
         self._start.setEnabled(not running)
-        if running:
+        if began:
             self._bar.setValue(0)
             self._bar.setFormat("starting…")
             self._curves.begin()

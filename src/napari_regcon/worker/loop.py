@@ -34,10 +34,12 @@ from napari_regcon.worker.protocol import (
     JobFailed,
     OpenImage,
     Paint,
+    PauseTraining,
     Preview,
     Request,
     SegmentVolume,
     SetClasses,
+    ShowTraining,
     UseCache,
 )
 from napari_regcon.worker.regions import RegionJobs
@@ -81,7 +83,7 @@ class EngineLoop:
     @property
     def is_busy(self) -> bool:
         """Whether there is work to be done."""
-        return bool(self._jobs)
+        return any(not self._training.is_paused(job.request.generation) for job in self._jobs)
 
     def take(self, request: Request) -> None:
         """Take a request in; what goes wrong is told as an event."""
@@ -126,7 +128,12 @@ class EngineLoop:
         if urgent or regions:
             return (regions + urgent)[-1]
         volumes = [job for job in self._jobs if isinstance(job.request, SegmentVolume)]
-        trainings = [job for job in self._jobs if isinstance(job.request, FineTune | AdaptFeatures)]
+        trainings = [
+            job
+            for job in self._jobs
+            if isinstance(job.request, FineTune | AdaptFeatures)
+            and not self._training.is_paused(job.request.generation)
+        ]
         waiting = previews[-1:] + volumes[:1] + trainings[:1]
         self._turn += 1
         return waiting[self._turn % len(waiting)]
@@ -145,7 +152,7 @@ class EngineLoop:
                 self._learn_of(request)
             case Preview() | SegmentVolume() | FindRegions():
                 self._begin(request)
-            case FineTune() | AdaptFeatures() | FinishTraining():
+            case FineTune() | AdaptFeatures() | FinishTraining() | PauseTraining() | ShowTraining():
                 self._train(request)
             case Cancel():
                 for job in [j for j in self._jobs if j.request.generation == request.generation]:
@@ -183,16 +190,19 @@ class EngineLoop:
             self._stop_older(request)
         self._jobs.append(_Running(request, self._steps(request, image)))
 
-    def _train(self, request: FineTune | AdaptFeatures | FinishTraining) -> None:
+    def _train(
+        self, request: FineTune | AdaptFeatures | FinishTraining | PauseTraining | ShowTraining
+    ) -> None:
         match request:
             case FineTune():
-                steps = self._training.fine_tune(request, self._images, self._emit)
+                store = self._model.store
+                steps = self._training.fine_tune(request, self._images, store, self._emit)
                 self._jobs.append(_Running(request, steps))
             case AdaptFeatures():
                 steps = self._training.adapt(request, self._images, self._emit)
                 self._jobs.append(_Running(request, steps))
-            case FinishTraining():
-                self._training.finish(request)
+            case _ if any(job.request.generation == request.training for job in self._jobs):
+                self._training.steer(request)
 
     def _steps(
         self, request: Preview | SegmentVolume | FindRegions, image: OpenedImage

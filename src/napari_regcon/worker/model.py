@@ -49,7 +49,7 @@ class Model:
                 request.method,
                 weights=request.weights,
                 device=request.device,
-                store=self._stored(),
+                store=self.store,
                 **dict(request.parameters),
             )
         except RegconError as error:
@@ -92,7 +92,7 @@ class Model:
 
     def manage_cache(self, request: UseCache | ClearCache) -> None:
         """Keep so much of what is computed from now on, and there; or drop all there is."""
-        store = self._stored()
+        store = self.store
         if isinstance(request, UseCache):
             from napari_regcon.engine.feature_disk import FeatureDisk
             from napari_regcon.engine.feature_folder import FeatureFolder
@@ -135,7 +135,9 @@ class Model:
         if self._store is not None and self._store.disk is not None:
             self._store.disk.close()
 
-    def _stored(self) -> FeatureStore:
+    @property
+    def store(self) -> FeatureStore:
+        """Features of all images, made when first needed."""
         if self._store is None:
             from napari_regcon.engine.feature_store import FeatureStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from napari_regcon.worker.protocol.training import TrainingEvent, TrainingWritten
+from napari_regcon.worker.protocol.training import TrainingEvent, TrainingShown, TrainingWritten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,6 +165,7 @@ EngineEvent: TypeAlias = (
     | VolumeBlockDone
     | RegionsFound
     | TrainingEvent
+    | TrainingShown
     | TrainingWritten
     | JobProgress
     | JobNote

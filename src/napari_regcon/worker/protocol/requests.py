@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from napari_regcon.worker.protocol.training import AdaptFeatures, FineTune, FinishTraining
+from napari_regcon.worker.protocol.training import (
+    AdaptFeatures,
+    FineTune,
+    FinishTraining,
+    PauseTraining,
+    ShowTraining,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,6 +259,8 @@ Request: TypeAlias = (
     | SetClasses
     | Job
     | FinishTraining
+    | PauseTraining
+    | ShowTraining
     | UseCache
     | Cancel
     | ClearCache

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
     from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainLook, PretrainStep
+    from napari_regcon.types import Box
+    from napari_regcon.worker.protocol.arrays import SharedArray
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class FineTune:
         Pre-trained weights to begin with; None for random ones.
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+    keep : pathlib.Path or None
+        File in which the state of the training is kept while it runs. Where it is there already,
+        the training goes on from it. It is removed with the end of the training.
     """
 
     generation: int
@@ -43,6 +48,7 @@ class FineTune:
     config: FinetuneConfig = field(default_factory=FinetuneConfig)
     start: str | None = None
     device: str = "auto"
+    keep: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,59 @@ class FinishTraining:
     """
 
     training: int
+
+
+@dataclass(frozen=True)
+class PauseTraining:
+    """Let a training wait, or go on.
+
+    Parameters
+    ----------
+    training : int
+        Generation of the ``FineTune``; nothing happens if that has ended already.
+    paused : bool
+        Whether it is to wait.
+    """
+
+    training: int
+    paused: bool
+
+
+@dataclass(frozen=True)
+class ShowTraining:
+    """Predict a box of a plane with what a training has learnt so far, after its next step.
+
+    Answered by ``TrainingShown``, or not at all where the training ends first.
+
+    Parameters
+    ----------
+    training : int
+        Generation of the ``FineTune``.
+    image_id : str
+        The image.
+    prefix : tuple of int
+        Index of the plane in front of Y and X.
+    box : Box
+        Y, X box of it.
+    out : SharedArray
+        uint8 plane that receives the label values.
+    """
+
+    training: int
+    image_id: str
+    prefix: tuple[int, ...]
+    box: Box
+    out: SharedArray
+
+
+@dataclass(frozen=True)
+class TrainingShown:
+    """What a training has learnt so far is drawn in the shared plane."""
+
+    generation: int
+    image_id: str
+    prefix: tuple[int, ...]
+    box: Box
 
 
 @dataclass(frozen=True)
