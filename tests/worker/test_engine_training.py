@@ -102,6 +102,13 @@ def test_previews_are_answered_while_it_trains(window, tmp_path):
     wait_for_step(window, generation, 1)
     for _ in range(3):
         assert isinstance(window.heard.end_of(window.preview()), PreviewDone)
+    # What is not on screen is part of the preview too.
+    asked = window.preview(box=Box((0, 0), (20, 20)), whole_plane=True)
+    window.heard.end_of(asked)
+    told = list(window.heard.events)
+    parts = [i for i, e in enumerate(told) if isinstance(e, PreviewDone) and e.generation == asked]
+    assert len(parts) > 1
+    assert not any(isinstance(e, TrainingEvent) for e in told[parts[0] : parts[-1]])
     before = len(steps_of(window, generation))
     wait_for_step(window, generation, before + 2)
 

@@ -134,7 +134,8 @@ class EngineLoop:
             if isinstance(job.request, FineTune | AdaptFeatures)
             and not self._training.is_paused(job.request.generation)
         ]
-        waiting = previews[-1:] + volumes[:1] + trainings[:1]
+        # A preview is over soon, so a training gives way to the whole of it.
+        waiting = previews[-1:] + volumes[:1] + ([] if previews else trainings[:1])
         self._turn += 1
         return waiting[self._turn % len(waiting)]
 
