@@ -14,6 +14,7 @@ from napari_regcon.worker.protocol import (
     Configure,
     FinishTraining,
     JobDone,
+    PauseTraining,
     TrainingEvent,
     TrainingWritten,
 )
@@ -68,7 +69,10 @@ def test_it_begins_with_what_ships_as_the_recipe_says_and_needs_no_labels(adapti
     assert request.config.minutes == 10
     assert request.config.episodes_per_step == 2
     assert "Adapting" in adapting.state_line.text
-    assert not adapting.panels.train._train.isEnabled()  # nothing is painted
+    assert "being adapted" in adapting.panels.train._train.toolTip()
+    adapting.panels.adapt._pause.click()
+    assert adapting.client.last(PauseTraining) == PauseTraining(request.generation, True)
+    assert "waits" in adapting.state_line.text
     adapting.panels.adapt._finish.click()
     assert adapting.client.last(FinishTraining).training == request.generation
 

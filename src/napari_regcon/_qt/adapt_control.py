@@ -60,6 +60,7 @@ class AdaptControl(QObject):
         panel.start_wanted.connect(self._start)
         panel.finish_wanted.connect(adapting.finish)
         panel.cancel_wanted.connect(adapting.cancel)
+        panel.pause_wanted.connect(adapting.pause)
         panel.use_wanted.connect(self._use)
         panel.discard_wanted.connect(self._discard)
         panel.toggled.connect(lambda _open: panel.list_starts(starts("pixel-head")))
@@ -86,10 +87,12 @@ class AdaptControl(QObject):
         self._core.adapting.start(config, start or None, self._model.choice.device)
 
     def _show_running(self) -> None:
-        running = self._core.adapting.running
-        self._panel.show_running(running)
-        if running:
-            self._status.begin("adapting", "Adapting the features …")
+        adapting = self._core.adapting
+        self._panel.show_running(adapting.running)
+        self._panel.show_paused(adapting.paused)
+        if adapting.running:
+            text = "Adapting waits." if adapting.paused else "Adapting the features …"
+            self._status.begin("adapting", text)
         else:
             self._status.end("adapting")
 

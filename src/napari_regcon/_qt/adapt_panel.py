@@ -83,15 +83,13 @@ class AdaptPanel(TrainingSection):
             self._has_starts = True
             self._start.setCurrentIndex(0)
 
-    def show_running(self, running: bool) -> None:
-        """Show whether an adaptation is under way."""
-        super().show_running(running)
-        if running:
-            self._first.clear()
-            self._legend.show()
-            self._picture.hide()
-            self._discard.hide()
-            self._state.say("")
+    def _begin(self) -> None:
+        super()._begin()
+        self._first.clear()
+        self._legend.show()
+        self._picture.hide()
+        self._discard.hide()
+        self._state.say("")
 
     def show_step(self, step: PretrainStep) -> None:
         """Show how far it is."""

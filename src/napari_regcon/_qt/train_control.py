@@ -70,6 +70,7 @@ class TrainControl(QObject):
             core.labelling.layer_changed,
             core.marking.marked,
             core.classes.changed,
+            core.adapting.changed,
         ):
             changed.connect(self._allow)
         self._list_starts()
@@ -79,6 +80,8 @@ class TrainControl(QObject):
         work = self._core.workspace.current
         if work is None:
             self._panel.allow("choose an image first.")
+        elif self._core.adapting.running:
+            self._panel.allow("the features are being adapted.")
         else:
             table = self._core.classes.table
             self._panel.allow(work.state.missing_labels(table.background))

@@ -31,8 +31,6 @@ class TrainPanel(TrainingSection):
 
     Attributes
     ----------
-    pause_wanted : Signal
-        bool: wait, or go on.
     go_on_wanted : Signal
         Go on with a training that the end of the engine has cut short.
     watch_wanted : Signal
@@ -44,7 +42,6 @@ class TrainPanel(TrainingSection):
         "strokes that were kept back (1 is perfect)."
     )
 
-    pause_wanted = Signal(bool)
     go_on_wanted = Signal()
     watch_wanted = Signal(bool)
 
@@ -63,8 +60,6 @@ class TrainPanel(TrainingSection):
             "Go on with the training that was cut short, from where it was last kept.",
             self._want_go_on,
         )
-        self._pause = ActionButton("Pause", "", self._want_pause)
-        self._paused = False
         super().__init__(
             "Train",
             _ABOUT,
@@ -73,11 +68,9 @@ class TrainPanel(TrainingSection):
             _USE,
             parent,
             before=(self._watch, self._take_over, self._go_on),
-            while_running=(self._pause,),
         )
         self._watch.toggled.connect(self.watch_wanted)
         self._go_on.hide()
-        self.show_paused(False)
 
     @property
     def takes_over(self) -> bool:
@@ -87,16 +80,6 @@ class TrainPanel(TrainingSection):
     def offer_to_go_on(self, can_go_on: bool) -> None:
         """Show whether a training that was cut short can go on."""
         self._go_on.setVisible(can_go_on)
-
-    def show_paused(self, paused: bool) -> None:
-        """Show whether the training waits."""
-        self._paused = paused
-        self._pause.setText("Go on" if paused else "Pause")
-        self._pause.explain(
-            "Let the training go on." if paused else "Let the training wait; nothing is lost."
-        )
-        if paused:
-            self._bar.setFormat("paused")
 
     def show_step(self, step: FinetuneStep) -> None:
         """Show how far it is."""
@@ -114,9 +97,6 @@ class TrainPanel(TrainingSection):
         """Say what was made and how good it is, and offer to use it unless it is used already."""
         self._offer(name, f"Made {name} in {steps} steps. {verdict(best)}{_USED if used else ''}")
         self._use.setVisible(not used)
-
-    def _want_pause(self) -> None:
-        self.pause_wanted.emit(not self._paused)
 
     def _want_go_on(self) -> None:
         self.go_on_wanted.emit()

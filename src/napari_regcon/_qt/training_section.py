@@ -34,8 +34,8 @@ class TrainingSection(Section):
         What the button does that uses the result.
     parent : QWidget, optional
         Owner.
-    before, while_running : sequence of QWidget
-        Shown above the button that starts it, and beside those that end it.
+    before : sequence of QWidget
+        Shown above the button that starts it.
 
     Attributes
     ----------
@@ -43,6 +43,8 @@ class TrainingSection(Section):
         Parameters, str: train, beginning with these weights (empty: random ones).
     finish_wanted, cancel_wanted : Signal
         End now and keep the best; stop and keep nothing.
+    pause_wanted : Signal
+        bool: wait, or go on.
     use_wanted : Signal
         str: use the network of this name.
     """
@@ -53,6 +55,7 @@ class TrainingSection(Section):
     start_wanted = Signal(object, str)
     finish_wanted = Signal()
     cancel_wanted = Signal()
+    pause_wanted = Signal(bool)
     use_wanted = Signal(str)
 
     def __init__(
@@ -65,7 +68,6 @@ class TrainingSection(Section):
         parent: QWidget | None = None,
         *,
         before: Sequence[QWidget] = (),
-        while_running: Sequence[QWidget] = (),
     ) -> None:
         super().__init__(title, parent)
         self._config = config
@@ -74,6 +76,8 @@ class TrainingSection(Section):
         start_form = QFormLayout()
         start_form.addRow(QLabel("Begin with"), self._start)
         self._train = ActionButton(*train, self._want_start)
+        self._pause = ActionButton("Pause", "", self._want_pause)
+        self._paused = False
         self._finish = ActionButton(
             "Finish now", "End now and keep the best network so far.", self.finish_wanted.emit
         )
@@ -86,11 +90,12 @@ class TrainingSection(Section):
         self._note = Hint()
         self._use = ActionButton("Use it", use, lambda: self.use_wanted.emit(self._made))
         self._made = ""
-        self._while_running = (self._bar, *while_running, self._finish, self._cancel)
+        self._while_running = (self._bar, self._pause, self._finish, self._cancel)
         self.fill(Hint(about), self._form, start_form, *before, self._train, self._bar)
         self.fill(row_of(*self._while_running[1:]), self._curves, self._note, self._use)
         self.list_starts([])
         self.show_running(False)
+        self.show_paused(False)
         self._curves.hide()
         self._use.hide()
 
@@ -116,12 +121,26 @@ class TrainingSection(Section):
         self._form.setEnabled(not running)
         self._start.setEnabled(not running)
         if began:
-            self._bar.setValue(0)
-            self._bar.setFormat("starting…")
-            self._curves.begin()
-            self._curves.show()
-            self._note.say("")
-            self._use.hide()
+            self._begin()
+
+    def show_paused(self, paused: bool) -> None:
+        """Show whether the training waits."""
+        self._paused = paused
+        self._pause.setText("Go on" if paused else "Pause")
+        self._pause.explain(
+            "Let the training go on." if paused else "Let the training wait; nothing is lost."
+        )
+        if paused:
+            self._bar.setFormat("paused")
+
+    def _begin(self) -> None:
+        """Forget what was shown of the training before."""
+        self._bar.setValue(0)
+        self._bar.setFormat("starting…")
+        self._curves.begin()
+        self._curves.show()
+        self._note.say("")
+        self._use.hide()
 
     def _show_progress(self, step: FinetuneStep | PretrainStep) -> None:
         self._bar.setValue(int(1000 * step.done))
@@ -137,6 +156,9 @@ class TrainingSection(Section):
         self._made = name
         self._note.say(text)
         self._use.show()
+
+    def _want_pause(self) -> None:
+        self.pause_wanted.emit(not self._paused)
 
     def _want_start(self) -> None:
         config: Any = self._config(**self._form.values())
