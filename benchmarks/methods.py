@@ -298,6 +298,7 @@ def available_methods(
 
     methods: dict[str, Callable[[], Method]] = {
         "pixel-head": lambda: Ours("pixel-head", "pixel-head"),
+        "in-context": lambda: Ours("in-context", "in-context"),  # for whole slices only
         "rf-skimage": lambda: Recipe("rf-skimage", skimage_features, random_forest),
         "prototype": lambda: Recipe("prototype", skimage_features, lambda _: NearestPrototype()),
         "unet-scratch": UNetFromScratch,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 REFERENCE = "rf-skimage"
 CEILING = "ceiling"
 BUDGETS = {"strokes": (6, 10, 20, 50), "slices": (1, 2, 4, 8, 16)}
+WHOLE_SLICES = ("in-context",)
+"""Methods that learn nothing from strokes, and are left out there where none are named."""
 FAST_BUDGETS = {"strokes": (6, 20), "slices": (1, 4)}
 FAST_CROP_PX = 384
 FAST_TEST_PLANES = 3
@@ -50,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"Unknown or unavailable methods {sorted(unknown)}; there are {sorted(methods)}.")
     if options.fast:
         methods["unet-scratch"] = lambda: UNetFromScratch(FAST_UNET_STEPS)
-    chosen = {name: methods[name] for name in options.methods or methods}
+    names = options.methods or [
+        name for name in methods if options.budget == "slices" or name not in WHOLE_SLICES
+    ]
+    chosen = {name: methods[name] for name in names}
     folders = _folders(options)
     store = Store(options.out.with_suffix(".partial.jsonl"), version_of)
     for folder in folders:

@@ -8,18 +8,18 @@ import pytest
 pytestmark = pytest.mark.gui
 
 
-def test_strokes_ask_for_the_pixel_classifier_and_complete_slices_for_examples(painted):
+def test_what_suits_is_said_with_the_reason_and_can_be_chosen(painted):
     model = painted.panels.model
     advice = model._advice
     assert not advice.isHidden()
     assert advice._text.text().startswith("Suits: Pixel classifier. Only strokes")
     assert advice._use.isHidden()
     painted.core.marking.mark_slice()
-    assert "Recommended: In-context network" in advice._text.text()
     assert "1 slice or box is complete" in advice._text.text()
+    model.use_method("in-context")
+    assert advice._text.text().startswith("Recommended: Pixel classifier")
     advice._use.click()
-    assert model.method == "in-context"
-    assert advice._text.text().startswith("Suits: In-context")
+    assert model.method == "pixel-head"
     assert advice._use.isHidden()
 
 

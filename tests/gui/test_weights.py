@@ -75,7 +75,7 @@ def methods_told(widget):
 
 def test_weights_that_are_not_here_are_told_and_the_method_before_stays(dock, folder):
     widget = dock()
-    widget.panels.model.choose("in-context", {"downscale": 4}, "", "auto")
+    widget.panels.model.choose("in-context", {"downscale": 4}, "universeg-v1", "auto")
     model = widget.panels.model
     assert "not on this computer" in model._weights.currentText()
     assert "Press Download… or Import file…" in model._missing.text()
@@ -85,10 +85,17 @@ def test_weights_that_are_not_here_are_told_and_the_method_before_stays(dock, fo
     assert model._missing.text() == ""
 
 
+def test_the_network_in_context_works_without_a_download(dock, folder):
+    widget = dock()
+    widget.panels.model.choose("in-context", {}, "", "auto")
+    assert widget.panels.model._missing.text() == ""
+    assert methods_told(widget)[-1] == ("in-context", "universeg-em-light")
+
+
 def test_a_download_waits_for_the_licence(dock, folder, qtbot):
     widget = dock()
     model = widget.panels.model
-    model.choose("in-context", {}, "", "auto")
+    model.choose("in-context", {}, "universeg-v1", "auto")
     model._fetch.click()
     assert model.isExpanded()
     assert not model.licence.isHidden()
@@ -111,7 +118,7 @@ def test_a_download_waits_for_the_licence(dock, folder, qtbot):
 def test_an_import_waits_for_the_licence_and_nothing_else_does(painted, folder, give, qtbot):
     give(OFFICIAL)
     model = painted.panels.model
-    model.choose("in-context", {}, "", "auto")
+    model.choose("in-context", {}, "universeg-v1", "auto")
     with qtbot.waitSignal(painted.shop.licence_asked, timeout=30_000):
         model._import.click()
     n_before = len(painted.client.of(Preview))
@@ -132,7 +139,7 @@ def test_an_import_waits_for_the_licence_and_nothing_else_does(painted, folder, 
 def test_nothing_is_imported_without_the_licence(dock, folder, give, qtbot):
     give(OFFICIAL)
     widget = dock()
-    widget.panels.model.choose("in-context", {}, "", "auto")
+    widget.panels.model.choose("in-context", {}, "universeg-v1", "auto")
     with qtbot.waitSignal(widget.shop.licence_asked, timeout=30_000):
         widget.panels.model._import.click()
     widget.panels.model.licence._no.click()
@@ -144,7 +151,7 @@ def test_weights_that_lie_there_already_need_the_licence_too(dock, folder, give)
     give(OFFICIAL).rename(folder / OFFICIAL)
     widget = dock()
     model = widget.panels.model
-    model.choose("in-context", {}, "", "auto")
+    model.choose("in-context", {}, "universeg-v1", "auto")
     assert "licence is accepted" in model._missing.text()
     assert methods_told(widget) == [("pixel-head", None)]
     assert model._fetch.text() == "Licence…"
@@ -157,7 +164,7 @@ def test_weights_that_lie_there_already_need_the_licence_too(dock, folder, give)
 def test_weights_of_ones_own_need_no_licence(dock, folder, give, qtbot):
     give("kidney.safetensors")
     widget = dock()
-    widget.panels.model.choose("in-context", {}, "", "auto")
+    widget.panels.model.choose("in-context", {}, "universeg-v1", "auto")
     with qtbot.waitSignal(widget.shop.changed, timeout=30_000):
         widget.panels.model._import.click()
     assert widget.panels.model.licence.isHidden()
@@ -204,8 +211,8 @@ def test_weights_of_the_method_are_taken_unless_others_are_picked(dock, regcon_e
     model._weights.setCurrentIndex(0)
     assert methods_told(widget)[-1] == ("pixel-head", "regcon-em")
     model.choose("in-context", {}, "", "auto")
-    assert listed(model) == ["universeg-v1", "mine"]
-    assert model._weights.currentData() == "universeg-v1"
+    assert listed(model) == ["universeg-em-light", "universeg-v1", "mine"]
+    assert model._weights.currentData() == "universeg-em-light"
 
 
 def test_a_fine_tuned_network_is_a_file_of_ones_own(dock, folder, give, qtbot):
@@ -235,7 +242,7 @@ def test_weights_that_are_removed_or_arrive_by_another_way_are_noticed(dock, fol
     file = give(OFFICIAL).rename(folder / OFFICIAL)
     widget = dock()
     model = widget.panels.model
-    model.choose("in-context", {}, "", "auto")
+    model.choose("in-context", {}, "universeg-v1", "auto")
     assert model._fetch.text() == "Licence…"
     content = file.read_bytes()
     file.unlink()
@@ -258,7 +265,7 @@ def test_a_file_removed_while_its_licence_is_read_is_fetched(dock, folder, give,
     file = give(OFFICIAL).rename(folder / OFFICIAL)
     widget = dock()
     model = widget.panels.model
-    model.choose("in-context", {}, "", "auto")
+    model.choose("in-context", {}, "universeg-v1", "auto")
     model._fetch.click()
     file.unlink()
     with qtbot.waitSignal(widget.shop.failed, timeout=30_000):

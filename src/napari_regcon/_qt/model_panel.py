@@ -32,7 +32,7 @@ METHOD_TEXTS = {
         "In-context network (UniverSeg)",
         (
             "A trained network that is shown your labels as examples. Works best with slices or "
-            "boxes that you marked as complete. Its weights are fetched once."
+            "boxes that you marked as complete. Needs no training, and no download."
         ),
     ),
     "fine-tuned": (

@@ -88,7 +88,7 @@ class InContextConfig:
         8, "Support examples", "Examples shown to the network at once.", minimum=1, maximum=64
     )
     choose_from: int = param(
-        32,
+        0,
         "Choose from",
         "For each tile the examples are shown that look most like it, of so many; 0: the same "
         "ones for all tiles.",
@@ -117,7 +117,7 @@ class InContextConfig:
     @property
     def default_weights(self) -> str:
         """Name of the weights that are taken where none are chosen."""
-        return "universeg-v1"
+        return "universeg-em-light"
 
 
 @dataclass(frozen=True)

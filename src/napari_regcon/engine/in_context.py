@@ -190,7 +190,7 @@ class InContext(Segmenter):
         self,
         config: InContextConfig | None = None,
         *,
-        weights: str = "universeg-v1",
+        weights: str = "universeg-em-light",
         device: str = "auto",
         bf16: bool | None = None,
     ) -> None:

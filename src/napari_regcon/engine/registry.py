@@ -78,7 +78,8 @@ def load_segmenter(
         is for.
     weights : str, optional
         Name in the weights registry, or a file that was imported, downloaded or pre-trained.
-        Where not given, the method's own: UniverSeg's for ``"in-context"``, ``"regcon-em"`` for
+        Where not given, the method's own: ``"universeg-em-light"`` for ``"in-context"``,
+        ``"regcon-em"`` for
         the pixel head with ``features="network"`` or ``"both"``, none for the pixel head with
         filters alone.
     device : str

@@ -80,6 +80,21 @@ REGISTRY: dict[str, WeightsEntry] = {
     entry.name: entry
     for entry in (
         WeightsEntry(
+            name="universeg-em-light",
+            task="segment from examples",
+            method="in-context",
+            licence="BSD-3-Clause",
+            licence_url="https://opensource.org/license/bsd-3-clause",
+            research_only=False,
+            size_bytes=1_194_556,
+            sha256="12a38b9b99cbbcff61e1487a6bece186b499da0c7b0f41ca7ee9d8d588f47b6d",
+            url=None,
+            packaged_file="pretrained/universeg-em-light.safetensors",
+            citation="napari-regcon, after Butoi, Gonzalez Ortiz et al., UniverSeg: Universal "
+            "Medical Image Segmentation, ICCV 2023, arXiv 2304.06131",
+            version="1",
+        ),
+        WeightsEntry(
             name="universeg-v1",
             task="segment from examples",
             method="in-context",

@@ -1,7 +1,7 @@
 """Which method suits what is painted, and why.
 
-A rule in words, so that whoever follows it knows when not to. What the methods are like was
-measured once, on images of several kinds; this module only counts.
+A rule in words, so that whoever follows it knows when not to. It follows what was measured on
+images of several kinds (see the page on benchmarks); this module only counts.
 """
 
 from __future__ import annotations
@@ -55,10 +55,15 @@ def advise(n_stroked: int, n_complete: int) -> Advice | None:
         return Advice("pixel-head", why) if n_stroked else None
     parts = "1 slice or box is" if n_complete == 1 else f"{n_complete} slices or boxes are"
     if n_complete < MANY:
-        why = f"{parts} complete: it is shown them as examples, and nothing has to be trained."
-        return Advice("in-context", why)
+        return Advice(
+            "pixel-head",
+            f"{parts} complete. It learns from them too, and did as well as the in-context network "
+            "or better on the images that were measured. That one needs them, and is worth a try "
+            "where shape tells more than texture.",
+        )
     return Advice(
-        "fine-tuned", f"{parts} complete: enough to train a network of your own (section Train)."
+        "fine-tuned",
+        f"{parts} complete: enough to try a training of your own (section Train).",
     )
 
 
