@@ -51,7 +51,7 @@ def test_a_network_is_trained_written_and_used(files):
     _, card, _ = load_finetuned(files / "net.safetensors")
     assert card.classes == ("gap", "cell")
     assert json.loads(card.about["painted_px"]) == {"gap": 60, "cell": 60}
-    assert card.about["parent"] == "none"
+    assert card.about["parent"] == "regcon-em"
     assert json.loads(card.about["images"])[0]["name"] == "image"
     out = files / "out.tif"
     result = run(

@@ -78,7 +78,7 @@ def test_all_that_is_painted_is_told_first(training):
     assert Paint in kinds[: kinds.index(FineTune)]
     request = training.client.last(FineTune)
     assert request.config.minutes == 3
-    assert request.start is None
+    assert request.start == "regcon-em"
     assert request.out.suffix == ".safetensors"
     assert training.panels.train._train.isHidden()
     assert not training.panels.train._cancel.isHidden()

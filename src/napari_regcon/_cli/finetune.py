@@ -40,7 +40,7 @@ def finetune(
             help="Weights to begin with: a registered name or a file, pre-trained or made by this "
             "command; 'scratch' for none."
         ),
-    ] = SCRATCH,
+    ] = "regcon-em",
     downscale: Annotated[int, described(FinetuneConfig, "downscale")] = 1,
     compact: Annotated[str, described(FinetuneConfig, "compact")] = "",
     seed: Annotated[int, described(FinetuneConfig, "seed")] = 0,

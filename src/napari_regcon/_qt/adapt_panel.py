@@ -17,8 +17,6 @@ from napari_regcon.config import PretrainConfig
 from napari_regcon.session.region_picture import distinct_colors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from qtpy.QtWidgets import QWidget
 
     from napari_regcon.engine.pretrain_events import PretrainLook, PretrainStep
@@ -56,7 +54,6 @@ class AdaptPanel(TrainingSection):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         button = ("Adapt", "Train features on the chosen images. They need no labels.")
-        self._has_starts = False
         title = "Adapt the features to my data"
         super().__init__(title, _ABOUT, PretrainConfig, button, _USE, parent)
         self._form.set_values(_defaults())
@@ -75,13 +72,6 @@ class AdaptPanel(TrainingSection):
         for widget in (self._legend, self._picture, self._discard):
             widget.hide()
         self.use_wanted.connect(lambda _name: self._discard.hide())
-
-    def list_starts(self, names: Sequence[str]) -> None:
-        """List the weights to begin with; at first the first of them, not random ones."""
-        super().list_starts(names)
-        if names and not self._has_starts:
-            self._has_starts = True
-            self._start.setCurrentIndex(0)
 
     def _begin(self) -> None:
         super()._begin()

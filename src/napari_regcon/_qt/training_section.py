@@ -93,6 +93,7 @@ class TrainingSection(Section):
         self._while_running = (self._bar, self._pause, self._finish, self._cancel)
         self.fill(Hint(about), self._form, start_form, *before, self._train, self._bar)
         self.fill(row_of(*self._while_running[1:]), self._curves, self._note, self._use)
+        self._has_starts = False
         self.list_starts([])
         self.show_running(False)
         self.show_paused(False)
@@ -100,8 +101,9 @@ class TrainingSection(Section):
         self._use.hide()
 
     def list_starts(self, names: Sequence[str]) -> None:
-        """List the pre-trained weights that a training can begin with, beside random ones."""
-        chosen = self._start.currentData()
+        """List the weights to begin with, beside random ones; at first the first is chosen."""
+        chosen = self._start.currentData() if self._has_starts else None
+        self._has_starts = bool(names)
         self._start.clear()
         for name in names:
             self._start.addItem(name, name)
