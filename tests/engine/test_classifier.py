@@ -97,3 +97,18 @@ def test_a_class_that_was_not_painted_is_never_predicted():
     )
     assert (found[1] == 0).all()
     assert torch.isfinite(found).all()
+
+
+def test_a_class_of_which_more_was_painted_is_found_more_often():
+    features, labels = _points(400)
+    features[:, :4] *= 0.1  # hard to tell apart
+    probe = torch.from_numpy(features.T.copy())
+
+    def share(totals):
+        fitted = fit_classifier(features, labels, 2, CPU, totals=totals)
+        return fitted.probabilities(probe)[0].mean().item()
+
+    counts = np.bincount(labels)
+    assert share(counts) == share(None)
+    assert share(counts * [100, 1]) > share(None) + 0.1
+    assert share(counts * [1, 100]) < share(None) - 0.1

@@ -200,7 +200,7 @@ def test_finished_slices_are_sampled_so_that_fitting_stays_quick(monkeypatch):
     monkeypatch.setattr(
         pixel_head,
         "fit_classifier",
-        lambda x, y, *rest, seed: seen.append(np.bincount(y)) or fit(x, y, *rest, seed=seed),
+        lambda x, y, *rest, **more: seen.append(np.bincount(y)) or fit(x, y, *rest, **more),
     )
     result = PixelHead(PixelHeadConfig(**SMALL)).fit(support)(image)
     assert (seen[0] < 300).all()

@@ -84,7 +84,13 @@ class FittedClassifier:
 
 
 def fit_classifier(
-    features: np.ndarray, labels: np.ndarray, n_classes: int, device: torch.device, *, seed: int = 0
+    features: np.ndarray,
+    labels: np.ndarray,
+    n_classes: int,
+    device: torch.device,
+    *,
+    totals: np.ndarray | None = None,
+    seed: int = 0,
 ) -> FittedClassifier:
     """Fit a half class-balanced perceptron with dropout on standardised features.
 
@@ -102,6 +108,8 @@ def fit_classifier(
         Classes there are; those without a pixel get probability 0.
     device : torch.device
         Where the classifier will be applied.
+    totals : numpy.ndarray, optional
+        ``(n_classes,)`` pixels that were painted, where ``labels`` are only some of them.
     seed : int
         Of the initial weights, the batches and the dropout.
     """
@@ -112,8 +120,10 @@ def fit_classifier(
     targets = torch.from_numpy(labels.astype(np.int64))
     with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
-        first_weight, first_bias, weight, bias = _train(inputs, targets, n_classes, seed)
-    bias[torch.bincount(targets, minlength=n_classes) == 0] = -torch.inf
+        counts = torch.bincount(targets, minlength=n_classes)
+        painted = counts if totals is None else torch.from_numpy(totals)
+        first_weight, first_bias, weight, bias = _train(inputs, targets, counts, painted, seed)
+    bias[counts == 0] = -torch.inf
     # What standardises the inputs goes into the first layer, which saves a pass over them.
     hidden_weight = first_weight.double() / torch.from_numpy(spread)
     hidden_bias = first_bias.double() - hidden_weight @ torch.from_numpy(mean)
@@ -132,8 +142,11 @@ def fit_classifier(
     )
 
 
-def _train(inputs: Tensor, targets: Tensor, n_classes: int, seed: int) -> list[Tensor]:
+def _train(
+    inputs: Tensor, targets: Tensor, counts: Tensor, painted: Tensor, seed: int
+) -> list[Tensor]:
     """Return weight and bias of both layers; painting more of a class makes it likelier."""
+    n_classes = len(counts)
     rng = np.random.default_rng(seed)
     kept_inputs, kept_hidden = _coins(rng, inputs.shape[1]), _coins(rng, HIDDEN)
     parameters = []
@@ -141,10 +154,9 @@ def _train(inputs: Tensor, targets: Tensor, n_classes: int, seed: int) -> list[T
         bound = width**-0.5
         parameters.append(torch.empty(outputs, width).uniform_(-bound, bound))
         parameters.append(torch.empty(outputs).uniform_(-bound, bound))
-    counts = torch.bincount(targets, minlength=n_classes).clamp(min=1)
     # Drawn quite evenly, a rare class is found everywhere, and strokes that correct that could
     # not make it rarer.
-    chances = counts[targets].float().rsqrt()
+    chances = (painted.float().sqrt() / counts.clamp(min=1))[targets]
     batches = torch.multinomial(chances, STEPS * BATCH_PX, replacement=True)
     wanted = functional.one_hot(targets, n_classes).float()
     # Everything that can be is done for all steps at once: an operation takes longer to begin

@@ -208,6 +208,7 @@ class PixelHead(Segmenter):
             np.concatenate(labels)[kept],
             len(support.classes),
             self.device,
+            totals=support.painted_counts(),
             seed=self.config.seed,
         )
         yield
