@@ -32,7 +32,7 @@ class FinetuneConfig:
         maximum=8,
     )
     unlabelled: float = param(
-        1.0,
+        5.0,
         "Unlabelled pixels",
         "Weight of what is taught on pixels that nothing is said of: at first what the pixel "
         "classifier thinks of them, if that learnt from the same strokes.",
