@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from napari_regcon.data import context_tasks
 from napari_regcon.data.context_tasks import ContextConfig, ContextSource
 from napari_regcon.data.drawn_tasks import drawn_task
 from napari_regcon.data.source_planes import PlaneGroups, SourcePlane
@@ -123,3 +124,13 @@ def test_shares_say_how_often_a_family_is_drawn():
 def test_a_zoom_the_wrong_way_round_is_refused():
     with pytest.raises(InputError, match="smaller of the two first"):
         ContextConfig(zoom=(3.0, 1.0))
+
+
+def test_images_that_show_nothing_end_in_words(monkeypatch):
+    monkeypatch.setattr(context_tasks, "MOST_TRIES", 20)
+    labels = np.zeros((64, 64), np.int64)
+    labels[30, 30] = 1  # too small to be seen in any crop
+    plane = SourcePlane(np.zeros((64, 64), np.float32), labels, False, "blank")
+    source = ContextSource([plane], ContextConfig(drawn_share=0.0, pseudo_share=0.0))
+    with pytest.raises(InputError, match="show too little"):
+        source.task(1, 1, 256, np.random.default_rng(0))

@@ -27,6 +27,7 @@ class Parameter:
     maximum: float | None
     choices: tuple[Any, ...]
     advanced: bool
+    ordered: bool
 
 
 def param(
@@ -38,6 +39,7 @@ def param(
     maximum: float | None = None,
     choices: tuple[Any, ...] = (),
     advanced: bool = False,
+    ordered: bool = False,
 ) -> Any:
     """Return a dataclass field that carries its own description.
 
@@ -55,6 +57,8 @@ def param(
         The only values allowed.
     advanced : bool
         Whether a form hides it until asked.
+    ordered : bool
+        Whether the two values are the ends of a range, the smaller first.
     """
     return field(
         default=default,
@@ -65,6 +69,7 @@ def param(
             "maximum": maximum,
             "choices": choices,
             "advanced": advanced,
+            "ordered": ordered,
         },
     )
 
@@ -99,6 +104,10 @@ def validate(config: object) -> None:
         if not all(low <= number <= high for number in numbers if _is_like(number, 0.0)):
             span = f"at least {low}" if item.maximum is None else f"a value from {low} to {high}"
             raise InputError(f"{item.label} is {value!r}.", expected=f"Expected {span}.")
+        if item.ordered and list(value) != sorted(value):
+            raise InputError(
+                f"{item.label} is {value!r}.", expected="Expected the smaller of the two first."
+            )
 
 
 def _is_like(value: object, default: object) -> bool:

@@ -291,7 +291,12 @@ class ContextTrainConfig:
     tasks_per_step: int = param(4, "Tasks a step", "Tasks in a batch.", minimum=1, maximum=256)
     queries: int = param(2, "Queries", "Queries of a task.", minimum=1, maximum=16)
     support: tuple[int, int] = param(
-        (1, 8), "Support", "Fewest and most support examples of a task.", minimum=1, maximum=64
+        (1, 8),
+        "Support",
+        "Fewest and most support examples of a task.",
+        minimum=1,
+        maximum=64,
+        ordered=True,
     )
     crop_px: int = param(64, "Crop (px)", "Side of a crop.", choices=(32, 64, 128))
     late_crop_px: int = param(
@@ -309,10 +314,6 @@ class ContextTrainConfig:
 
     def __post_init__(self) -> None:
         validate(self)
-        if self.support[0] > self.support[1]:
-            raise InputError(
-                f"Support is {self.support}.", expected="Expected the smaller of the two first."
-            )
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -27,9 +27,8 @@ from napari_regcon.data.crops import (
     sample_crop,
 )
 from napari_regcon.data.drawn_tasks import drawn_task
-from napari_regcon.data.source_planes import PlaneGroups
+from napari_regcon.data.source_planes import MOST_TRIES, PlaneGroups, shows_too_little
 from napari_regcon.data.tasks import binary_task, superpixel_task
-from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,6 +71,7 @@ class ContextConfig:
         "Smallest and largest number of source pixels per crop pixel.",
         minimum=0.05,
         maximum=50.0,
+        ordered=True,
     )
     drawn_share: float = param(
         0.35, "Drawn share", "Share of tasks that are drawn.", minimum=0.0, maximum=1.0
@@ -86,10 +86,6 @@ class ContextConfig:
 
     def __post_init__(self) -> None:
         validate(self)
-        if self.zoom[0] > self.zoom[1]:
-            raise InputError(
-                f"Zoom is {self.zoom}.", expected="Expected the smaller of the two first."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +123,13 @@ class ContextSource:
             Side of an image in pixels.
         rng : numpy.random.Generator
             Source of randomness.
+
+        Raises
+        ------
+        InputError
+            If the images show too little for that.
         """
-        while True:
+        for _ in range(MOST_TRIES):
             found = self._draw(n_support, n_queries, size, rng)
             if found is None:
                 continue
@@ -145,6 +146,7 @@ class ContextSource:
                 low, high = (f(images, axis=(1, 2), keepdims=True) for f in (np.min, np.max))
                 spread = (images - low) / np.maximum(high - low, 1e-6)
                 return ContextTask(spread.astype(np.float32), labels.astype(np.float32))
+        raise shows_too_little()
 
     def _draw(
         self, n_support: int, n_queries: int, size: int, rng: np.random.Generator

@@ -25,18 +25,13 @@ from napari_regcon.data.crops import (
     recolour,
     sample_crop,
 )
-from napari_regcon.data.source_planes import PlaneGroups
+from napari_regcon.data.source_planes import MOST_TRIES, PlaneGroups, shows_too_little
 from napari_regcon.data.tasks import random_task, superpixel_task
-from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_regcon.data.source_planes import SourcePlane
-
-
-_MOST_TRIES = 1000
-"""A part of an image that shows nothing gives no task; so many in a row are no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +84,7 @@ class EpisodeConfig:
         "Smallest and largest number of source pixels per crop pixel.",
         minimum=0.05,
         maximum=50.0,
+        ordered=True,
     )
     pseudo_share: float = param(
         0.3,
@@ -100,10 +96,6 @@ class EpisodeConfig:
 
     def __post_init__(self) -> None:
         validate(self)
-        if self.zoom[0] > self.zoom[1]:
-            raise InputError(
-                f"Zoom is {self.zoom}.", expected="Expected the smaller of the two first."
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +128,7 @@ class EpisodeSource:
         InputError
             If the images show too little for that.
         """
-        for _ in range(_MOST_TRIES):
+        for _ in range(MOST_TRIES):
             group = self._groups.draw(rng)
             labelled = [(p, p.labels) for p in group if p.labels is not None]
             zoom = float(np.exp(rng.uniform(*np.log(self.config.zoom))))
@@ -146,10 +138,7 @@ class EpisodeSource:
                 drawn = self._pseudo(group[rng.integers(len(group))], zoom, rng)
             if drawn is not None:
                 return drawn
-        raise InputError(
-            "The images show too little to learn from: hardly any part has more than one grey.",
-            next_step="Choose images that show something.",
-        )
+        raise shows_too_little()
 
     def view_pair(self, rng: np.random.Generator) -> ViewPair:
         """Draw two views that overlap, with different scale, turn and intensity."""

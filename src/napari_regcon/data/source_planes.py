@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_regcon.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SMALLEST_PX = 16
 """Planes are not halved below this."""
+
+MOST_TRIES = 1000
+"""A part of an image that shows nothing gives no task; so many in a row are no chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,3 +109,11 @@ class PlaneGroups:
         """Draw a group and return its planes."""
         index = int(np.searchsorted(self._chances, rng.random(), side="right"))
         return self.all[min(index, len(self.all) - 1)]
+
+
+def shows_too_little() -> InputError:
+    """Return the error for planes that give no task in :data:`MOST_TRIES` tries."""
+    return InputError(
+        "The images show too little to learn from: hardly any part has more than one grey.",
+        next_step="Choose images that show something.",
+    )

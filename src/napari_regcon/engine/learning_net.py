@@ -5,12 +5,12 @@ Knows neither where images come from nor what the loss is.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_regcon.engine.adam import Adam, clipped
+from napari_regcon.engine.moving_average import average_of, update_average
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ class LearningNet:
         self._parameters = list(self._net.parameters())
         self._optimiser = Adam(self._parameters, _WEIGHT_DECAY)
         self._n_steps = 0
-        self.average = deepcopy(self._net).eval().requires_grad_(False)
+        self.average = average_of(self._net)
 
     def logits(self, images: np.ndarray, prior: np.ndarray) -> Tensor:
         """Return logits ``(B, K, H, W)`` to learn from.
@@ -71,7 +71,7 @@ class LearningNet:
         found = torch.autograd.grad(loss, self._parameters)
         self._optimiser.step(clipped(found), rate)
         self._n_steps += 1
-        self._update_average()
+        update_average(self.average, self._net, self._decay, self._n_steps)
 
     def state(self) -> dict[str, Any]:
         """Return what :meth:`restore` needs to go on from here."""
@@ -95,15 +95,3 @@ class LearningNet:
         with torch.autocast(device.type, torch.bfloat16, enabled=self._device.supports_bf16):
             logits: Tensor = net(batch)
         return logits + torch.from_numpy(prior).to(device)
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self._decay, (1 + self._n_steps) / (10 + self._n_steps))
-        pairs = zip(
-            self.average.state_dict().values(), self._net.state_dict().values(), strict=True
-        )
-        for average, current in pairs:
-            if average.is_floating_point():
-                average.lerp_(current.detach(), 1 - decay)
-            else:
-                average.copy_(current)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from napari_regcon.engine.device import choose_device
+from napari_regcon.engine.moving_average import average_of, update_average
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +62,7 @@ class TrainState(Generic[Net]):
         self.step = 0
         self.elapsed_s = 0.0
         self.net = net.to(self.device.torch_device)
-        self.average = deepcopy(self.net).eval().requires_grad_(False)
+        self.average = average_of(self.net)
         self.optimiser = torch.optim.AdamW(
             [*self.net.parameters(), *more], config.learning_rate, weight_decay=0.01
         )
@@ -95,17 +96,7 @@ class TrainState(Generic[Net]):
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        self._update_average()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
-        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
-        for average, current in pairs:
-            if average.is_floating_point():
-                average.lerp_(current.detach(), 1 - decay)
-            else:
-                average.copy_(current)
+        update_average(self.average, self.net, self.config.average_decay, self.step)
 
     def state(self) -> dict[str, Any]:
         """Return everything a later run needs."""
