@@ -6,14 +6,15 @@ field metadata written here. Nothing here knows what a parameter does to the com
 
 from __future__ import annotations
 
+from napari_regcon.config.finetuning import FinetuneConfig
 from napari_regcon.config.parameters import Parameter, param, parameters, validate
+from napari_regcon.config.pretraining import ContextTrainConfig, PretrainConfig
 from napari_regcon.config.segmenting import (
     FinetunedConfig,
     InContextConfig,
     PixelHeadConfig,
     RegionsConfig,
 )
-from napari_regcon.config.training import ContextTrainConfig, FinetuneConfig, PretrainConfig
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Names a user can give for a compute device."""
