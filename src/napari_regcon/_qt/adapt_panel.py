@@ -82,8 +82,8 @@ class AdaptPanel(TrainingSection):
         self._state.say("")
 
     def show_step(self, step: PretrainStep) -> None:
-        """Show how far it is."""
-        self._show_progress(step)
+        """Show how far it is, and the losses."""
+        super().show_step(step)
         for name, value in step.losses.items():
             first = self._first.setdefault(name, max(value, 1e-6))
             label, color = _LOSSES[name]

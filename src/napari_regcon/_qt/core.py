@@ -102,9 +102,7 @@ class DockCore(QObject):
         self.adapting = Adapting(
             self.workspace, self.link, self.watch, self.background, scratch, self
         )
-        self.training_view = TrainingView(
-            self.workspace, self.classes, self.results, self.training, scratch, self
-        )
+        self.training_view = TrainingView(self.workspace, self.results, self.training, self)
         self.saving = Saving(self.workspace, self.classes, self.background, self)
         self.snapshot = Snapshot(self.workspace, self.classes, self.link, self)
         self.autosave = Autosave(self.workspace, self.snapshot, self.background, self)

@@ -195,7 +195,7 @@ class LivePreview(QObject):
                 self._end()
 
     def _show(self, event: PreviewDone) -> None:
-        work = next((w for w in self._workspace.works() if w.image_id == event.image_id), None)
+        work = self._workspace.with_id(event.image_id)
         if work is not None:
             prefix, box = event.prefix, event.box
             pixels = self._planes.of(work, "labels").array[box.slices]

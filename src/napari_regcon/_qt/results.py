@@ -147,17 +147,29 @@ class Results(QObject):
         if active is not None:
             layers.selection.active = active
 
-    def _make(self, work: ImageWork) -> Labels:
+    def add_layer(self, work: ImageWork, role: str) -> Labels:
+        """Add an empty layer for what the tool says of an image, under the painted labels.
+
+        Parameters
+        ----------
+        work : ImageWork
+            The image.
+        role : str
+            What this plugin calls the layer; its name begins with that.
+        """
         geometry = work.state.geometry
-        file = self._scratch / f"prediction-{uuid.uuid4().hex[:8]}.npy"
+        file = self._scratch / f"{role}-{uuid.uuid4().hex[:8]}.npy"
         data = new_label_array(geometry.layer_shape, np.uint8, file)
-        name = f"prediction: {work.layer.name}"
-        layer = make_layer(work.layer, geometry, data, name, "prediction", opacity=OPACITY)
+        name = f"{role}: {work.layer.name}"
+        layer = make_layer(work.layer, geometry, data, name, role, opacity=OPACITY)
         apply_colors(layer, self._classes.table, hide_background=True)
-        work.prediction = layer
         self.add_below(layer, work.labels)
-        self.layer_made.emit(work)
         return layer
+
+    def _make(self, work: ImageWork) -> Labels:
+        work.prediction = self.add_layer(work, "prediction")
+        self.layer_made.emit(work)
+        return work.prediction
 
     def _write(self, work: ImageWork, prefix: Prefix, box: Box, pixels: np.ndarray) -> None:
         layer, labels = self.prediction_of(work)

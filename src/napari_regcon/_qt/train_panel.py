@@ -82,8 +82,8 @@ class TrainPanel(TrainingSection):
         self._go_on.setVisible(can_go_on)
 
     def show_step(self, step: FinetuneStep) -> None:
-        """Show how far it is."""
-        self._show_progress(step)
+        """Show how far it is, and the losses."""
+        super().show_step(step)
         self._curves.add("loss", _LOSS_COLOR, step.step, step.loss, smooth=True)
 
     def show_check(self, check: FinetuneCheck, colors: Mapping[str, str]) -> None:

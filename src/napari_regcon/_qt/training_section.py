@@ -15,9 +15,6 @@ from napari_regcon._qt.training_curves import TrainingCurves
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_regcon.engine.finetune_events import FinetuneStep
-    from napari_regcon.engine.pretrain_events import PretrainStep
-
 
 class TrainingSection(Section):
     """Starts and ends a training; what is trained, and how good it is, is a subclass's affair.
@@ -144,7 +141,14 @@ class TrainingSection(Section):
         self._note.say("")
         self._use.hide()
 
-    def _show_progress(self, step: FinetuneStep | PretrainStep) -> None:
+    def show_step(self, step: Any) -> None:
+        """Show how far it is.
+
+        Parameters
+        ----------
+        step : FinetuneStep or PretrainStep
+            Has ``done``, 0 to 1, and ``elapsed_s``.
+        """
         self._bar.setValue(int(1000 * step.done))
         left = step.elapsed_s * (1 - step.done) / max(step.done, 1e-6)
         self._bar.setFormat(f"{100 * step.done:.0f} % · {duration(left)} left")

@@ -5,22 +5,17 @@ The layer goes when the training ends, so it cannot be taken for a result. Nothi
 
 from __future__ import annotations
 
-import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import numpy as np
 from qtpy.QtCore import QObject
 
-from napari_regcon._qt.layers import apply_colors, make_layer, new_label_array, refresh_box
+from napari_regcon._qt.layers import refresh_box
 from napari_regcon._qt.plane_buffers import PlaneBuffers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari.layers import Labels
 
-    from napari_regcon._qt.classes import Classes
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.training import Training
     from napari_regcon._qt.workspace import ImageWork, Workspace
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
 
 SHOW_EVERY_S = 5.0
 """Seconds of training between two looks: each costs about as much as a preview."""
-_OPACITY = 0.45
 
 
 class TrainingView(QObject):
@@ -39,14 +33,10 @@ class TrainingView(QObject):
     ----------
     workspace : Workspace
         The images.
-    classes : Classes
-        Their colours.
     results : Results
         Adds layers where they belong.
     training : Training
         What is asked.
-    scratch : pathlib.Path
-        Folder for label volumes too large for the memory.
     parent : QObject, optional
         Owner.
     """
@@ -54,18 +44,14 @@ class TrainingView(QObject):
     def __init__(
         self,
         workspace: Workspace,
-        classes: Classes,
         results: Results,
         training: Training,
-        scratch: Path,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
-        self._classes = classes
         self._results = results
         self._training = training
-        self._scratch = scratch
         self._buffers = PlaneBuffers()
         self._layers: dict[str, Labels] = {}
         self._enabled = True
@@ -101,7 +87,7 @@ class TrainingView(QObject):
             self._training.show(work, sight.visible_prefix(work), sight.visible_box(work), out)
 
     def _show(self, shown: TrainingShown) -> None:
-        work = next((w for w in self._workspace.works() if w.image_id == shown.image_id), None)
+        work = self._workspace.with_id(shown.image_id)
         if work is None or not self._enabled:
             return
         pixels = self._buffers.of(work, "training").array[shown.box.slices]
@@ -116,14 +102,8 @@ class TrainingView(QObject):
     def _layer_of(self, work: ImageWork) -> Labels:
         layer = self._layers.get(work.image_id)
         if layer is None:
-            geometry = work.state.geometry
-            file = self._scratch / f"training-{uuid.uuid4().hex[:8]}.npy"
-            data = new_label_array(geometry.layer_shape, np.uint8, file)
-            name = f"training: {work.layer.name}"
-            layer = make_layer(work.layer, geometry, data, name, "training", opacity=_OPACITY)
-            apply_colors(layer, self._classes.table, hide_background=True)
+            layer = self._results.add_layer(work, "training")
             layer.editable = False
-            self._results.add_below(layer, work.labels)
             self._layers[work.image_id] = layer
         return layer
 

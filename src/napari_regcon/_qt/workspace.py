@@ -137,6 +137,10 @@ class Workspace(QObject):
         """Return all images that were chosen once."""
         return list(self._works.values())
 
+    def with_id(self, image_id: str) -> ImageWork | None:
+        """Return the image that the engine calls so; None where it is gone by now."""
+        return next((work for work in self.works() if work.image_id == image_id), None)
+
     def choose(self, layer: Image | None) -> None:
         """Work on this image from now on."""
         work = None
