@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from benchmarks.datasets import Dataset, Unit
+    from napari_regcon.config import FinetuneConfig
 
 
 @dataclass(eq=False)
@@ -280,7 +281,9 @@ def version_of(method: str) -> str:
 
 
 def available_methods(
-    networks: Sequence[Path] = (), minutes: Sequence[float] = ()
+    networks: Sequence[Path] = (),
+    trainings: Sequence[FinetuneConfig] = (),
+    variants: Sequence[str] = (),
 ) -> dict[str, Callable[[], Method]]:
     """Return every method that can run here, by name.
 
@@ -290,8 +293,10 @@ def available_methods(
         Weights of pre-trained networks, each of which is measured joined with the filter bank
         (``pixel-head+NAME``), alone (``only+NAME``) and under a random forest (``rf+NAME``);
         those that segment in context as they are (``in-context+NAME``).
-    minutes : sequence of float
-        Time budgets of fine-tuning (``fine-tuned-START-Nmin``).
+    trainings : sequence of FinetuneConfig
+        Budgets of fine-tuning (``fine-tuned-START-Nmin``, ``fine-tuned-START-Nsteps``).
+    variants : sequence of str
+        Parameters of fine-tuning that are changed, see :mod:`benchmarks.finetuning`.
     """
     from benchmarks.finetuning import methods_for
     from benchmarks.unet import UNetFromScratch
@@ -307,7 +312,7 @@ def available_methods(
         methods["convpaint-vgg"] = Convpaint
     for path in networks:
         methods |= _network_methods(path.stem, str(path))
-    return methods | methods_for(minutes)
+    return methods | methods_for(trainings, variants)
 
 
 def _network_methods(name: str, weights: str) -> dict[str, Callable[[], Method]]:

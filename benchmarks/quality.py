@@ -27,10 +27,11 @@ from benchmarks.protocols import (
 )
 from benchmarks.store import Store
 from benchmarks.unet import UNetFromScratch
+from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.corpus import corpus_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 REFERENCE = "rf-skimage"
 CEILING = "ceiling"
@@ -46,7 +47,9 @@ FAST_UNET_STEPS = 40
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark from the command line."""
     options = _parse(arguments)
-    methods = available_methods(options.network, options.minutes)
+    trainings = [FinetuneConfig(minutes=value) for value in options.minutes]
+    trainings += [FinetuneConfig(steps=value) for value in options.steps]
+    methods = available_methods(options.network, trainings, options.variants)
     unknown = set(options.methods or ()) - set(methods)
     if unknown:
         sys.exit(f"Unknown or unavailable methods {sorted(unknown)}; there are {sorted(methods)}.")
@@ -58,17 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = {name: methods[name] for name in names}
     folders = _folders(options)
     store = Store(options.out.with_suffix(".partial.jsonl"), version_of)
+    keys: list[str] = []
     for folder in folders:
         dataset = load_dataset(folder, boundary=options.boundary, crop_px=options.crop)
         print(f"{dataset.name}: {len(dataset.train)} planes to paint, {len(dataset.test)} to test")
-        _measure(dataset, chosen, methods[REFERENCE], options, store)
-    records = report.summarise(
-        store.rows,
-        protocols=(options.budget, CEILING),
-        datasets=[folder.name for folder in folders],
-        methods=[*chosen, CEILING],
-    )
-    _write(options, records)
+        keys += _measure(dataset, chosen, methods[REFERENCE], options, store)
+    _write(options, report.summarise(store.rows(keys)))
     return 0
 
 
@@ -92,7 +90,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         help="time budgets of fine-tuning, to measure beside the others",
     )
+    add(
+        "--steps",
+        nargs="+",
+        type=int,
+        default=[],
+        help="budgets of fine-tuning in steps, which do not depend on the machine",
+    )
+    add(
+        "--variants",
+        nargs="+",
+        default=[],
+        help="fine-tuning with other parameters, such as unlabelled=0 or missing=0,downscale=2; "
+        "'compact' needs finished slices",
+    )
     add("--budget", choices=tuple(BUDGETS), default="strokes")
+    add("--budgets", nargs="+", type=int, help="numbers of strokes or slices to measure at")
     add("--repeats", type=int, default=3)
     add("--out", type=Path, default=Path("benchmarks/results/quality.json"))
     add("--boundary", action="store_true", help="a boundary class where labels are instances")
@@ -116,7 +129,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.crop = options.crop or FAST_CROP_PX
         options.ceiling_steps = 0
         options.test_planes = options.test_planes or FAST_TEST_PLANES
-    options.budgets = (FAST_BUDGETS if options.fast else BUDGETS)[options.budget]
+    options.budgets = options.budgets or (FAST_BUDGETS if options.fast else BUDGETS)[options.budget]
     return options
 
 
@@ -138,48 +151,51 @@ def _measure(
     reference: Callable[[], Method],
     options: argparse.Namespace,
     store: Store,
-) -> None:
-    """Measure every method that is not in the store yet."""
+) -> Iterator[str]:
+    """Measure what is not in the store yet; yield the key of every part."""
     for repeat in range(options.repeats):
         strokes: list[Stroke] = []
         for name, make in chosen.items():
-            if store.has(_key(dataset, name, options, repeat)):
-                continue
-            if options.budget == "strokes" and not strokes:
-                n_strokes = max(options.budgets)
-                strokes = simulate_strokes(dataset, reference(), n_strokes=n_strokes, seed=repeat)
             method = make()
-            settings = {"seed": repeat, "n_test": options.test_planes}
-            scores = (
-                strokes_protocol(dataset, method, strokes, options.budgets, **settings)
-                if options.budget == "strokes"
-                else slices_protocol(dataset, method, options.budgets, **settings)
-            )
-            store.add(
-                _key(dataset, name, options, repeat), name, _rows(dataset, name, options, scores)
-            )
-            print(f"  {name}, repeat {repeat + 1}: {store.last_line()}", flush=True)
+            for budget in options.budgets:
+                key = _key(dataset, name, options, repeat, budget)
+                yield key
+                if store.has(key):
+                    continue
+                if options.budget == "strokes" and not strokes:
+                    n_strokes = max(options.budgets)
+                    strokes = simulate_strokes(
+                        dataset, reference(), n_strokes=n_strokes, seed=repeat
+                    )
+                settings = {"seed": repeat, "n_test": options.test_planes}
+                scores = (
+                    strokes_protocol(dataset, method, strokes, [budget], **settings)
+                    if options.budget == "strokes"
+                    else slices_protocol(dataset, method, [budget], **settings)
+                )
+                store.add(key, name, _rows(dataset, name, options.budget, scores))
+                print(f"  {name}, repeat {repeat + 1}: {store.last_line()}", flush=True)
     if options.ceiling_steps:
-        key = _key(dataset, f"{CEILING}-{options.ceiling_steps}", options, 0)
+        key = _key(dataset, f"{CEILING}-{options.ceiling_steps}", options, 0, len(dataset.train))
+        yield key
         if not store.has(key):
             best = score_supervised(dataset, options.ceiling_steps, options.test_planes)
-            options_ceiling = argparse.Namespace(budget=CEILING)
-            store.add(
-                key, CEILING, _rows(dataset, CEILING, options_ceiling, [(len(dataset.train), best)])
-            )
+            store.add(key, CEILING, _rows(dataset, CEILING, CEILING, [(len(dataset.train), best)]))
 
 
-def _key(dataset: Dataset, method: str, options: argparse.Namespace, repeat: int) -> str:
+def _key(
+    dataset: Dataset, method: str, options: argparse.Namespace, repeat: int, budget: int
+) -> str:
     size = f"{'fast' if options.fast else 'full'}-{options.crop}"
     classes = "-".join(dataset.classes)
     parts = (dataset.name, classes, method, options.budget, size, options.test_planes, repeat)
-    return "/".join(map(str, parts))
+    return "/".join(map(str, (*parts, budget)))
 
 
 def _rows(
     dataset: Dataset,
     method: str,
-    options: argparse.Namespace,
+    protocol: str,
     scores: Iterable[tuple[int, Score]],
 ) -> list[dict[str, Any]]:
     return [
@@ -188,7 +204,7 @@ def _rows(
             "role": dataset.role,
             "class": name,
             "method": method,
-            "protocol": options.budget,
+            "protocol": protocol,
             "budget": budget,
             "dice": dice,
             "commit": version_of(method),
@@ -203,6 +219,7 @@ def _rows(
 def _write(options: argparse.Namespace, records: list[dict[str, Any]]) -> None:
     settings = {
         "protocol": options.budget,
+        "budgets": options.budgets,
         "repeats": options.repeats,
         "fast": options.fast,
         "crop_px": options.crop,

@@ -14,19 +14,12 @@ CEILING_SHARE = 0.9
 """'Strokes needed' counts up to this share of the supervised ceiling."""
 
 
-def summarise(
-    rows: Iterable[dict[str, Any]],
-    *,
-    protocols: Sequence[str],
-    datasets: Sequence[str],
-    methods: Sequence[str],
-) -> list[dict[str, Any]]:
+def summarise(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Average repeats; one record per data set, class, method, protocol and budget."""
     groups = defaultdict(list)
     for row in rows:
-        if row["protocol"] in protocols and row["dataset"] in datasets and row["method"] in methods:
-            key = ("dataset", "role", "class", "method", "protocol", "budget")
-            groups[tuple((k, row[k]) for k in key)].append(row)
+        key = ("dataset", "role", "class", "method", "protocol", "budget")
+        groups[tuple((k, row[k]) for k in key)].append(row)
     return [
         {
             **dict(key),

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 
@@ -49,7 +49,6 @@ class Store:
         rows = next(reversed(self._parts.values()), [])
         return ", ".join(f"{r['class']} {r['budget']}: {r['dice']:.3f}" for r in rows)
 
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The rows of all finished parts."""
-        return [row for rows in self._parts.values() for row in rows]
+    def rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
+        """Return the rows of some finished parts."""
+        return [row for key in keys for row in self._parts[key]]

@@ -12,9 +12,11 @@ from dataset_folder import write_dataset
 pytest.importorskip("matplotlib", reason="the benchmarks' own extra")
 
 from benchmarks.datasets import load_dataset
+from benchmarks.finetuning import methods_for
 from benchmarks.methods import Method, Painted
 
 from benchmarks import protocols, quality
+from napari_regcon.config import FinetuneConfig
 from napari_regcon.errors import InputError
 
 
@@ -69,6 +71,39 @@ def test_a_finished_part_is_not_measured_again(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(quality, "strokes_protocol", fail)
     assert _run(data, tmp_path / "a.json")["records"] == first["records"]
+
+
+def test_each_budget_is_a_part_of_its_own(data, tmp_path):
+    one = _run(data, tmp_path / "a.json", "--budgets", "6")
+    assert {record["budget"] for record in one["records"]} == {6}
+    two = _run(data, tmp_path / "a.json", "--budgets", "10", "6")
+    assert [r for r in two["records"] if r["budget"] == 6] == one["records"]
+    assert {record["budget"] for record in two["records"]} == {6, 10}
+    again = _run(data, tmp_path / "a.json", "--budgets", "6")
+    assert again["records"] == one["records"]
+
+
+def test_fine_tuning_is_measured_by_budget_start_and_ingredient(data, tmp_path):
+    plain = "fine-tuned-regcon-em-2steps"
+    words = ["--data", str(data), "--fast", "--budgets", "8", "--out", str(tmp_path / "a.json")]
+    words += ["--steps", "2", "--variants", "unlabelled=0,crop_px=64"]
+    changed = f"{plain},unlabelled=0,crop_px=64"
+    assert quality.main([*words, "--methods", plain, changed]) == 0
+    records = json.loads((tmp_path / "a.json").read_text())["records"]
+    assert [record["method"] for record in records] == [plain, changed]
+    assert min(record["dice_mean"] for record in records) > 0.5
+
+
+def test_a_variant_that_is_none_says_what_there_is():
+    budgets = [FinetuneConfig(minutes=3), FinetuneConfig(steps=7)]
+    assert set(methods_for(budgets, ["missing=0"])) == {
+        f"fine-tuned-{name}"
+        for budget in ("3min", "7steps")
+        for name in (f"regcon-em-{budget}", f"scratch-{budget}", f"regcon-em-{budget},missing=0")
+    }
+    for bad in ("magic=1", "crop_px=many", "missing"):
+        with pytest.raises(InputError, match="Expected NAME=VALUE"):
+            methods_for(budgets, [bad])
 
 
 def test_fast_keeps_to_data_that_no_weights_have_seen_unless_it_is_named(data, tmp_path):

@@ -84,6 +84,21 @@ def test_image_and_labels_move_together():
             assert crop.clean[0][inside].mean() > 0.9
 
 
+def test_a_part_is_missing_from_as_many_crops_as_wanted():
+    support = painted((90, 70), "YX", [(1, 20, slice(10, 40)), (2, 24, slice(10, 40))])
+    strokes, _ = StrokeSplit().divide(support)
+
+    def n_blotted(share):
+        crops = StrokeCrops(support, strokes, 32, 1, missing=share)
+        rng = np.random.default_rng(4)
+        found = [crops.draw(rng).clean for _ in range(20)]
+        # Many pixels are exactly alike, which noise never is.
+        return sum(np.unique(clean, return_counts=True)[1].max() > 20 for clean in found)
+
+    assert n_blotted(0.0) == 0
+    assert n_blotted(1.0) == 20
+
+
 def test_colours_are_kept():
     image = np.zeros((60, 60, 3), np.uint8)
     image[..., 0] = np.arange(60)

@@ -54,6 +54,14 @@ class FinetuneConfig:
         "by whether its objects are as compact as those you finished. Needs 20 of each.",
         advanced=True,
     )
+    missing: float = param(
+        0.1,
+        "Missing parts",
+        "Share of crops of which a part is blotted out, as behind a fold.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
     crop_px: int = param(
         96, "Crop (px)", "Side of a crop.", choices=(64, 96, 128, 192, 256), advanced=True
     )

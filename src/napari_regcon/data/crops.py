@@ -8,9 +8,6 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-_LOST_SHARE = 0.1
-"""Share of crops of which a part is missing."""
-
 
 def draw_centre(shape: tuple[int, ...], side: float, rng: np.random.Generator) -> np.ndarray:
     """Draw the centre of a crop of this side, inside the plane where it fits."""
@@ -82,12 +79,12 @@ def recolour(image: np.ndarray, change: tuple[float, float, float, bool]) -> np.
     return (image - 0.5) * contrast + 0.5 + brightness
 
 
-def draw_loss(size: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Draw which side of a crop ``(size, size)`` a fold or a tear takes; mostly None.
+def draw_loss(size: int, share: float, rng: np.random.Generator) -> np.ndarray | None:
+    """Draw which side of a crop ``(size, size)`` a fold or a tear takes; None but for a share.
 
     A partly missing section, as in Lee et al. 2017 (arXiv 1706.00120).
     """
-    if rng.random() >= _LOST_SHARE:
+    if rng.random() >= share:
         return None
     angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4) * size
     y, x = np.mgrid[:size, :size] - (size - 1) / 2

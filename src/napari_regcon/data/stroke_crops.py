@@ -71,6 +71,8 @@ class StrokeCrops:
         Source pixels per crop pixel, on average.
     opinion : callable, optional
         What another method thinks of the pixels of a window.
+    missing : float
+        Share of the crops drawn of which a part is missing.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class StrokeCrops:
         crop_px: int,
         downscale: float,
         opinion: Opinion | None = None,
+        missing: float = 0.0,
     ) -> None:
         self._opinion = opinion
+        self._missing = missing
         self._examples = support.examples
         self._crop_px = crop_px
         self._downscale = downscale
@@ -110,7 +114,7 @@ class StrokeCrops:
         )
         shift = _elastic(self._crop_px, rng)
         clean, labels, opinion = self._sample(index, centre, draw_matrix(zoom, rng), shift)
-        lost = draw_loss(self._crop_px, rng)
+        lost = draw_loss(self._crop_px, self._missing, rng)
         if lost is not None:
             clean[:, lost] = rng.uniform(0, 1)
             labels[lost] = NOT_SAID

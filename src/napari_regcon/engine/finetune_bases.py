@@ -67,7 +67,7 @@ class Bases:
         """Return crops of each half of the strokes, beside what the other half says of them."""
         size = (self._config.crop_px, self._config.downscale)
         return [
-            StrokeCrops(support, half, *size, opinion)
+            StrokeCrops(support, half, *size, opinion, self._config.missing)
             for (half, _), opinion in zip(folds(learnt), self._crossed, strict=True)
             if half
         ]
