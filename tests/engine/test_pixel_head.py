@@ -141,6 +141,22 @@ def test_some_planes_of_a_stack_are_the_bytes_of_the_whole(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_draft_has_every_few_pixels_of_the_whole(monkeypatch, dimensions):
+    monkeypatch.setitem(feature_source.TILE_SHAPES, dimensions, (8, 32, 32)[-dimensions:])
+    image, truth = blobs((20, 70, 75)[-dimensions:])
+    support = support_of(image, strokes(truth), "ZYX"[-dimensions:])
+    config = PixelHeadConfig(dimensions=dimensions, smooth_px=0.0, **SMALL)
+    predictor = PixelHead(config, device="cpu").fit(support)
+    view = support.examples[0].view(dimensions)
+    box = Box((5, 11, 30)[-dimensions:], (6, 70, 74)[-dimensions:])
+    predictor._source.store.clear()
+    assert predictor.draft(view, box, 3) is None  # that would take as long as the whole
+    whole = run(predictor.predict_box(view, box))
+    draft = predictor.draft(view, box, 3)
+    np.testing.assert_allclose(draft, whole[..., ::3, ::3], atol=1e-6)
+
+
 def test_a_class_that_is_not_painted_yet_is_never_predicted():
     image, truth = blobs((60, 60))
     support = support_of(image, strokes(truth), "YX", ("background", "unseen", "blob"))

@@ -31,9 +31,8 @@ def answer(request, box=WHOLE, *, final=True):
 
 def test_nothing_is_asked_before_two_classes_are_painted(dock, qtbot):
     widget = dock()
-    with qtbot.waitSignal(widget.core.live.hint) as hint:
+    with qtbot.waitSignal(widget.core.live.hint, check_params_cb=lambda t: "second class" in t):
         stroke(widget, 1, [(0, 5, 5)])
-    assert "second class" in hint.args[0]
     assert widget.client.of(Preview) == []
 
 

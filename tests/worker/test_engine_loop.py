@@ -399,6 +399,19 @@ def test_missing_file_is_refused(window, tmp_path):
     assert "nothing.tif" in refusal(window, request)
 
 
+def test_a_large_box_is_shown_as_a_draft_first(make_window, monkeypatch):
+    monkeypatch.setattr("napari_regcon.worker.jobs.DRAFT_PX", 200)
+    window = make_window((50, 64), drafts=1)
+    since = len(window.client.events)
+    window.preview()
+    while not any(isinstance(e, PreviewDone) for e in window.client.events[since:]):
+        window.client.loop.step()
+    assert not window.client.events[-1].final
+    expected = truth((50, 64))[::4, ::4].repeat(4, 0)[:50].repeat(4, 1)[:, :64]
+    np.testing.assert_array_equal(window.out.array, expected)
+    assert check(window).final
+
+
 def test_labels_are_the_most_likely_class_and_the_first_of_equals():
     rng = np.random.default_rng(0)
     for n_classes in (2, 3, 7):

@@ -133,7 +133,7 @@ class DockCore(QObject):
             happened.connect(self.autosave.note)
         self.labelling.layer_changed.connect(self._prepare)
         self.labelling.begun.connect(self.link.wake)
-        self.labelling.painted.connect(self.live.request)
+        self.labelling.painted.connect(self.live.answer_stroke)
         self.labelling.painted.connect(self.guide.clear_mark)
         self.labelling.painted.connect(self.regions_layer.update_soon)
         self.live.shown.connect(self.regions_layer.update_soon)

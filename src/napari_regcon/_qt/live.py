@@ -1,8 +1,9 @@
 """The live preview: after every stroke, the visible slice is predicted anew.
 
-Strokes are gathered for a moment, then the engine is told what is painted now and asked for the
-visible part of the slice, followed by the rest. Answers that are no longer wanted are dropped;
-of the others only the box that changed is copied into the prediction layer and shown.
+After a stroke the engine is told what is painted now and asked for the visible part of the slice,
+followed by the rest; strokes made meanwhile are gathered for a moment. Answers that are no longer
+wanted are dropped; of the others only the box that changed is copied into the prediction layer
+and shown.
 """
 
 from __future__ import annotations
@@ -115,6 +116,13 @@ class LivePreview(QObject):
         """Update the preview soon, if live mode is on."""
         if self.enabled:
             self._timer.start()
+
+    def answer_stroke(self, *_: Any) -> None:
+        """Update the preview at once, if live mode is on; soon, if one is under way."""
+        if self.enabled and self._asked is None:
+            self._ask()
+        else:
+            self.request()
 
     def request_once(self) -> None:
         """Update the preview of the visible slice now, whether live mode is on or not."""

@@ -8,9 +8,9 @@ compares it with linear models, forests and boosting. Knows nothing of images.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -55,32 +55,36 @@ class FittedClassifier:
     bias: Tensor
 
     def probabilities(self, features: Tensor) -> Tensor:
-        """Return ``(n_classes, n_pixels)`` probabilities of ``(n_features, n_pixels)`` features."""
-        n_pixels = features.shape[1]
-        result = features.new_empty((len(self.bias), n_pixels), dtype=torch.float32)
+        """Return probabilities ``(n_classes, *shape)`` of features ``(n_features, *shape)``."""
+        _, n_rows, *rest = features.shape
+        result = features.new_empty((len(self.bias), *features.shape[1:]), dtype=torch.float32)
         on_processor = features.device.type == "cpu"
-        width = min(CHUNK_PX, n_pixels) if on_processor else n_pixels
-        starts = range(0, n_pixels, max(1, width))
+        height = max(1, CHUNK_PX // max(1, math.prod(rest))) if on_processor else n_rows
+        starts = range(0, n_rows, max(1, height))
         n_shares = torch.get_num_threads() if on_processor else 1
         # Each thread on chunks of its own, so that none waits for another after every operation.
         shares = [starts[i::n_shares] for i in range(n_shares)]
-        in_threads(partial(self._judge, features, width=width, result=result), shares)
+        in_threads(functools.partial(self._judge, features, height=height, result=result), shares)
         return result
 
     @torch.inference_mode()
-    def _judge(self, features: Tensor, starts: range, *, width: int, result: Tensor) -> None:
-        """Classify the chunks that start there, in memory that is taken once."""
-        inputs = result.new_empty(len(self.low), width)
-        hidden = result.new_empty(len(self.hidden_bias), width)
+    def _judge(self, features: Tensor, starts: range, *, height: int, result: Tensor) -> None:
+        """Classify the chunks of rows that start there, in memory that is taken once."""
+        n_features, n_rows, *rest = features.shape
+        row_px = math.prod(rest)
+        inputs = result.new_empty(n_features, min(height, n_rows) * row_px)
+        hidden = result.new_empty(len(self.hidden_bias), inputs.shape[1])
         for start in starts:
-            chunk = features[:, start : start + width]
-            x, y = inputs[:, : chunk.shape[1]], hidden[:, : chunk.shape[1]]
+            chunk = features[:, start : start + height]
+            n = chunk.shape[1] * row_px
+            x, y = inputs[:, :n], hidden[:, :n]
+            x.view(chunk.shape).copy_(chunk)
             # Quicker than clamp with bounds per row.
-            torch.maximum(x.copy_(chunk), self.low, out=x)
+            torch.maximum(x, self.low, out=x)
             torch.minimum(x, self.high, out=x)
             torch.addmm(self.hidden_bias, self.hidden_weight, x, out=y).relu_()
-            scores = torch.addmm(self.bias, self.weight, y)
-            torch.softmax(scores, 0, out=result[:, start : start + width])
+            scores = torch.addmm(self.bias, self.weight, y).view(-1, *chunk.shape[1:])
+            torch.softmax(scores, 0, out=result[:, start : start + height])
 
 
 def fit_classifier(
@@ -147,8 +151,7 @@ def _train(
 ) -> list[Tensor]:
     """Return weight and bias of both layers; painting more of a class makes it likelier."""
     n_classes = len(counts)
-    rng = np.random.default_rng(seed)
-    kept_inputs, kept_hidden = _coins(rng, inputs.shape[1]), _coins(rng, HIDDEN)
+    kept_inputs, kept_hidden = _coins(seed, inputs.shape[1], HIDDEN)
     parameters = []
     for outputs, width in ((HIDDEN, inputs.shape[1]), (n_classes, HIDDEN)):
         bound = width**-0.5
@@ -211,11 +214,17 @@ def gradients(
     return back.T @ inputs, back.sum(0), error.T @ hidden, error.sum(0)
 
 
-def _coins(rng: np.random.Generator, width: int) -> Tensor:
+@functools.lru_cache(maxsize=4)
+def _coins(seed: int, *widths: int) -> tuple[Tensor, ...]:
     """Return the factors of dropout with probability one half for all steps: 0 or 2.
 
-    A bit for each is several times quicker to draw than torch's Bernoulli numbers.
+    The same for every fit, so they are drawn once. A bit for each is several times quicker to
+    draw than torch's Bernoulli numbers.
     """
-    n = STEPS * BATCH_PX * width
-    bits = np.unpackbits(np.frombuffer(rng.bytes(-(-n // 8)), np.uint8), count=n)
-    return torch.from_numpy(bits << 1).view(STEPS, BATCH_PX, width).float()
+    rng = np.random.default_rng(seed)
+    found = []
+    for width in widths:
+        n = STEPS * BATCH_PX * width
+        bits = np.unpackbits(np.frombuffer(rng.bytes(-(-n // 8)), np.uint8), count=n)
+        found.append(torch.from_numpy(bits << 1).view(STEPS, BATCH_PX, width).float())
+    return tuple(found)

@@ -63,6 +63,10 @@ class FeatureSource:
         """Return a tile with its margin, as far as the view reaches."""
         return tile.grow(self._margin).intersect(view.box)
 
+    def has(self, view: ImageView, tile: Box) -> bool:
+        """Return whether the features of a tile are there already."""
+        return self.store.has(view, self.around(view, tile), self.extractor, self.device)
+
     def tile(self, view: ImageView, tile: Box) -> torch.Tensor:
         """Return the features of a tile with its margin, ``(n_features, *around.shape)``."""
         return run(self.tile_in_steps(view, tile))

@@ -92,9 +92,9 @@ class _Unchanged:
 class _AddingPredictor(PixelPredictor):
     """Adds the logits of a network, the last of the features, to a pixel classifier."""
 
-    def _classify(self, features: torch.Tensor) -> np.ndarray:
+    def _classify(self, features: torch.Tensor, smooth_px: float) -> np.ndarray:
         n_filters = len(features) - len(self.classes)
-        base = super()._classify(features[:n_filters])
+        base = super()._classify(features[:n_filters], smooth_px)
         scores = features[n_filters:].float().cpu() + torch.from_numpy(log_prior(base))
         found: np.ndarray = torch.softmax(scores, 0).numpy()
         return found

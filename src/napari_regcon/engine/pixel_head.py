@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import torch
 
 from napari_regcon.config import PixelHeadConfig
 from napari_regcon.engine.classifier import fit_classifier
@@ -30,11 +30,10 @@ from napari_regcon.engine.features import (
 from napari_regcon.engine.segmenter import Predictor, Segmenter, run
 from napari_regcon.errors import InputError
 from napari_regcon.nn.filter_bank import geometric_sigmas
+from napari_regcon.nn.smoothing import smooth_plane
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-
-    import torch
 
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
@@ -45,7 +44,7 @@ class Classifier(Protocol):
     """What a predictor asks of a classifier."""
 
     def probabilities(self, features: torch.Tensor) -> torch.Tensor:
-        """Return ``(n_classes, n_pixels)`` of features ``(n_features, n_pixels)``."""
+        """Return ``(n_classes, *shape)`` of features ``(n_features, *shape)``."""
         ...
 
 
@@ -92,44 +91,67 @@ class PixelPredictor(Predictor):
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
         """Return float32 probabilities ``(n_classes, *tile.shape)``."""
-        return self._planes(self._source.tile(view, tile), view, tile, slice(None))
+        return self._part(self._source.tile(view, tile), view, tile, tile)
+
+    def draft(self, view: ImageView, box: Box, step: int) -> np.ndarray | None:
+        """Predict every ``step``-th pixel where features are at hand; a GPU needs no draft."""
+        tiles = list(self.grid(view.shape).touching(box))
+        has_all = all(self._source.has(view, tile) for tile in tiles)
+        if self._source.device.type != "cpu" or not has_all:
+            return None
+        steps = (*(1 for _ in box.shape[:-2]), step, step)
+        shape = (-(-n // every) for n, every in zip(box.shape, steps, strict=True))
+        result = np.empty((len(self.classes), *shape), np.float32)
+        for tile in tiles:
+            part, start = tile.intersect(box), self._source.around(view, tile).start
+            here, there = [], []
+            for first, end, origin, zero, every in zip(
+                part.start, part.stop, box.start, start, steps, strict=True
+            ):
+                points = range(first + (origin - first) % every, end, every)
+                here.append(slice(points.start - zero, end - zero, every))
+                begin = (points.start - origin) // every
+                there.append(slice(begin, begin + len(points)))
+            features = self._source.tile(view, tile)[:, *here]
+            result[:, *there] = self._planes(features, self._smooth_px / step)
+        return result
 
     def predict_parts(
         self, view: ImageView, box: Box, tiles: Iterable[Box]
     ) -> Generator[tuple[Box, np.ndarray] | None, None, None]:
-        """Predict a box tile by tile; of a stack, only the planes that are asked for."""
+        """Predict a box tile by tile, and no more of a tile than is asked for."""
         for tile in tiles:
-            common = tile.intersect(box)
-            first, *rest = common.shift(tuple(-i for i in tile.start)).slices
+            part = tile.intersect(box)
             features = yield from self._source.tile_in_steps(view, tile)
-            if self.spatial_ndim == 3:
-                yield common, self._planes(features, view, tile, first)[:, :, *rest]
-            else:
-                yield common, self._planes(features, view, tile, slice(None))[:, first, *rest]
+            yield part, self._part(features, view, tile, part)
 
     def reduce_memory(self) -> bool:
         """Compute features in smaller parts and keep fewer, from now on."""
         return self._source.reduce_memory()
 
-    def _planes(
-        self, features: torch.Tensor, view: ImageView, tile: Box, planes: slice
-    ) -> np.ndarray:
-        """Predict a tile, or the same bytes of some planes of a tile of a stack."""
-        whole = self._source.around(view, tile)
-        inside = tile.shift(tuple(-i for i in whole.start)).slices[-2:]
-        if self.spatial_ndim == 2:
-            return self._classify(features)[:, *inside]
-        parts = [self._classify(plane)[:, *inside] for plane in features[:, planes].unbind(1)]
-        return np.stack(parts, 1)
+    def _part(self, features: torch.Tensor, view: ImageView, tile: Box, part: Box) -> np.ndarray:
+        """Predict a part of a tile, given the features of the tile with its margin."""
+        start = self._source.around(view, tile).start
+        needed = self._source.around(view, part)
+        rows, columns = part.shift(tuple(-i for i in needed.start)).slices[-2:]
+        wanted = features[:, *needed.shift(tuple(-i for i in start)).slices]
+        return self._planes(wanted, self._smooth_px)[..., rows, columns]
 
-    def _classify(self, features: torch.Tensor) -> np.ndarray:
+    def _planes(self, features: torch.Tensor, smooth_px: float) -> np.ndarray:
+        """Return the probabilities of the features of a plane, or of each plane of a stack."""
+        if self.spatial_ndim == 2:
+            return self._classify(features, smooth_px)
+        return np.stack([self._classify(plane, smooth_px) for plane in features.unbind(1)], 1)
+
+    def _classify(self, features: torch.Tensor, smooth_px: float) -> np.ndarray:
         """Return the probabilities ``(n_classes, Y, X)`` of features ``(n_features, Y, X)``."""
-        found = self.classifier.probabilities(features.flatten(1))
-        values: np.ndarray = found.reshape(-1, *features.shape[1:]).cpu().numpy()
-        if self._smooth_px:
-            radius = smoothing_radius(self._smooth_px)
-            smooth = partial(gaussian_filter, sigma=self._smooth_px, radius=radius, mode="nearest")
-            values = np.stack(in_threads(smooth, list(values)))
+        found = self.classifier.probabilities(features)
+        if smooth_px:
+            # Each class by itself, to stay in the processor's cache.
+            radius = smoothing_radius(smooth_px)
+            smooth = partial(smooth_plane, sigma=smooth_px, radius=radius)
+            found = torch.stack(in_threads(smooth, found.unbind(0)))
+        values: np.ndarray = found.cpu().numpy()
         return values
 
 

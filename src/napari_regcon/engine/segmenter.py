@@ -123,6 +123,27 @@ class Predictor(abc.ABC):
             yield found is not None
         return result
 
+    def draft(self, view: ImageView, box: Box, step: int) -> np.ndarray | None:  # noqa: ARG002
+        """Predict every ``step``-th pixel of a box, to show something until the rest is there.
+
+        Parameters
+        ----------
+        view : ImageView
+            Plane or stack.
+        box : Box
+            Any spatial box inside the view; of a stack, one plane of it.
+        step : int
+            Pixels in Y and X from one that is predicted to the next; the first is the box's corner.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            float32 ``(n_classes, *shape)``, where the last two of ``shape`` are those of the box
+            divided by ``step`` and rounded up. None where the whole box is there as soon, or
+            where even this takes long.
+        """
+        return None
+
     def predict_parts(
         self, view: ImageView, box: Box, tiles: Iterable[Box]
     ) -> Iterator[tuple[Box, np.ndarray] | None]:

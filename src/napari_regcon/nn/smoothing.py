@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,28 @@ def smooth_along(values: Tensor, dim: int, sigma: float, step: int, radius: int)
         return values @ matrix.T
     flat = values.reshape(*shape[: dim + 1], -1)
     return (matrix @ flat).reshape(*shape[:dim], len(matrix), *shape[dim + 1 :])
+
+
+def smooth_plane(plane: Tensor, sigma: float, radius: int) -> Tensor:
+    """Smooth a plane; pixels beyond its borders are as those on them.
+
+    Parameters
+    ----------
+    plane : torch.Tensor
+        float32 ``(Y, X)``.
+    sigma : float
+        Of the Gaussian, in pixels.
+    radius : int
+        Pixels at which it is cut off.
+
+    Returns
+    -------
+    torch.Tensor
+        ``(Y, X)``.
+    """
+    padded = functional.pad(plane[None, None], (radius,) * 4, mode="replicate")[0]
+    down = smooth_along(padded, 1, sigma, 1, radius)
+    return smooth_along(down, 2, sigma, 1, radius)[0]
 
 
 def _convolve(values: Tensor, dim: int, kernel: Sequence[float]) -> Tensor:

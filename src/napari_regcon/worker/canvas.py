@@ -68,7 +68,7 @@ class Canvas:
                 self._uncertainty = self._attach(request.uncertainty, stack)
             self._stack = stack.pop_all()
 
-    def write(self, box: Box, probabilities: np.ndarray) -> None:
+    def write(self, box: Box, probabilities: np.ndarray, step: int = 1) -> None:
         """Draw a part of the plane.
 
         Parameters
@@ -76,12 +76,15 @@ class Canvas:
         box : Box
             Which part.
         probabilities : numpy.ndarray
-            ``(n_classes, *box.shape)``.
+            ``(n_classes, *box.shape)``, or those of every ``step``-th pixel only.
+        step : int
+            Side of the squares that each of the probabilities is drawn as.
         """
         labels, margin = most_likely(probabilities, with_margin=self._uncertainty is not None)
-        self._labels[box.slices] = labels
+        self._labels[box.slices] = _enlarge(labels, step, box)
         if self._uncertainty is not None and margin is not None:
-            self._uncertainty[box.slices] = np.rint(255 * (1 - margin)).clip(0, 255)
+            unsure = np.rint(255 * (1 - margin)).clip(0, 255)
+            self._uncertainty[box.slices] = _enlarge(unsure, step, box)
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +106,13 @@ class Canvas:
                 expected=f"Expected {self.plane.shape} and uint8.",
             )
         return array
+
+
+def _enlarge(values: np.ndarray, step: int, box: Box) -> np.ndarray:
+    if step == 1:
+        return values
+    rows, columns = box.shape
+    return values.repeat(step, 0)[:rows].repeat(step, 1)[:, :columns]
 
 
 def most_likely(
@@ -140,6 +150,8 @@ def most_likely(
     for label, values in enumerate(probabilities[1:], start=2):
         if second is not None:
             np.maximum(second, np.minimum(best, values), out=second)
-        labels[values > best] = label
+        # Labels only grow, so that their maximum will do, ten times quicker than a mask.
+        better = (values > best).view(np.uint8)
+        np.maximum(labels, better * np.uint8(label), out=labels)
         np.maximum(best, values, out=best)
     return labels, None if second is None else best - second

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 SHOW_EVERY_S = 0.25
 """Parts of a preview and progress are told at most this often."""
+DRAFT_PX = 2**17
+"""Pixels that are predicted, evenly spread, for what is shown first."""
+_NEARLY_ALL = 0.75
+"""Where this share of a plane is visible, the whole plane is predicted at once."""
 _BLOCK_PX = 1024
 """Side of the squares in which the rest of a plane is done."""
 _HELD_PX = 2**24
@@ -83,13 +87,20 @@ def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps
             image.volume, image.normalization, request.prefix[:n_outer], predictor.spatial_ndim
         )
         depth = request.prefix[n_outer:]
-        if not isinstance(image.volume.data, np.ndarray) and canvas.box.size <= _HELD_PX:
-            view = view.hold(_lift(canvas.box, depth).grow(predictor.tile_shape))
-        boxes = [canvas.box]
-        if request.whole_plane:
-            boxes += _rest(canvas.plane, canvas.box)
+        seen = canvas.box
+        if request.whole_plane and canvas.plane.size * _NEARLY_ALL <= seen.size:
+            seen = canvas.plane  # once for all is quicker than the rest by itself
+        if not isinstance(image.volume.data, np.ndarray) and seen.size <= _HELD_PX:
+            view = view.hold(_lift(seen, depth).grow(predictor.tile_shape))
+        boxes = [seen, *(_rest(canvas.plane, seen) if request.whole_plane else ())]
         jobs = [(box, _tiles(predictor, view, _lift(box, depth))) for box in boxes]
         teller = _Teller(request, emit, begin, sum(len(tiles) for _, tiles in jobs))
+        step = math.ceil(math.sqrt(seen.size / DRAFT_PX))
+        rough = predictor.draft(view, _lift(seen, depth), step) if step > 1 else None
+        if rough is not None:
+            canvas.write(seen, rough.reshape(len(rough), *rough.shape[-2:]), step)
+            teller.done(seen, final=False)
+            yield False
         for box, tiles in jobs:
             relief = _relief(predictor, request.generation, emit)
             for found in _parts(predictor, view, _lift(box, depth), tiles, relief):
@@ -231,11 +242,27 @@ def _tiles(predictor: Predictor, view: ImageView, box: Box) -> list[Box]:
 
 
 def _rest(plane: Box, box: Box) -> list[Box]:
-    """Cut a plane into squares, the nearest to a box first, without those inside the box."""
+    """Cut what is outside a box of a plane into parts, the nearest first."""
     corners = itertools.product(*(range(0, n, _BLOCK_PX) for n in plane.shape))
     squares = [Box((y, x), (y + _BLOCK_PX, x + _BLOCK_PX)).intersect(plane) for y, x in corners]
-    outside = [square for square in squares if square.intersect(box) != square]
-    return sorted(outside, key=lambda square: _distance(square, box))
+    outside = [part for square in squares for part in _without(square, box)]
+    return sorted(outside, key=lambda part: _distance(part, box))
+
+
+def _without(whole: Box, hole: Box) -> list[Box]:
+    """Return at most four boxes that make up a box but for a hole in it."""
+    hole = whole.intersect(hole)
+    if not hole.size:
+        return [whole]
+    (top, left), (bottom, right) = whole.start, whole.stop
+    (y0, x0), (y1, x1) = hole.start, hole.stop
+    around = [
+        Box((top, left), (y0, right)),
+        Box((y1, left), (bottom, right)),
+        Box((y0, left), (y1, x0)),
+        Box((y0, x1), (y1, right)),
+    ]
+    return [part for part in around if part.size]
 
 
 def _distance(one: Box, other: Box) -> float:

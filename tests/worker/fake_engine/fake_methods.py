@@ -50,6 +50,12 @@ class FakePredictor(Predictor):
         result[0] = 1 - second
         return result
 
+    def draft(self, view, box, step):
+        if not self.misdeeds.get("drafts"):
+            return None
+        second = np.clip(0.5 + view.read(box)[0, ::step, ::step] - self.threshold, 0, 1)
+        return np.stack([1 - second, second])
+
     def reduce_memory(self):
         self.steps_back -= 1
         return self.steps_back >= 0
