@@ -23,7 +23,7 @@ demo: $(READY) ## Segment a phantom volume from a few strokes; writes demo-outpu
 .PHONY: test
 test: $(READY) ## Run the tests, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 
