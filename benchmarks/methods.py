@@ -19,12 +19,14 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.environment import code_version
+from napari_regcon.config import InContextConfig
 from napari_regcon.data.support import SupportSet
 from napari_regcon.data.views import ImageView
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
+from napari_regcon.engine.in_context import InContext
 from napari_regcon.engine.registry import load_segmenter, method_of_file
-from napari_regcon.engine.segmenter import Predictor, run
+from napari_regcon.engine.segmenter import Predictor, Segmenter, run
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
@@ -106,8 +108,10 @@ class Ours(Method):
 
     def fit(self, painted: Painted, seed: int) -> None:
         """Fit the segmenter on a support set made of the painted planes."""
-        segmenter = load_segmenter(self._method, seed=seed, **self._parameters)
-        self._predictor = segmenter.fit(support_of(painted))
+        self._predictor = self._segmenter(seed).fit(support_of(painted))
+
+    def _segmenter(self, seed: int) -> Segmenter:
+        return load_segmenter(self._method, seed=seed, **self._parameters)
 
     def predict(self, dataset: Dataset, unit: Unit) -> np.ndarray:
         """Predict one plane, as the live preview does."""
@@ -121,6 +125,16 @@ class Ours(Method):
         box = Box((*inner, 0, 0), (*(i + 1 for i in inner), *shape))
         probabilities = run(self._predictor.predict_box(view, box))
         return probabilities.argmax(0).reshape(shape)
+
+
+class InContextFloat32(Ours):
+    """The in-context network without half precision, which costs time and gains nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("in-context-float32", "in-context")
+
+    def _segmenter(self, seed: int) -> Segmenter:
+        return InContext(InContextConfig(seed=seed), bf16=False)
 
 
 MOST_PIXELS = 50_000
@@ -304,6 +318,7 @@ def available_methods(
     methods: dict[str, Callable[[], Method]] = {
         "pixel-head": lambda: Ours("pixel-head", "pixel-head"),
         "in-context": lambda: Ours("in-context", "in-context"),  # for whole slices only
+        "in-context-float32": InContextFloat32,
         "rf-skimage": lambda: Recipe("rf-skimage", skimage_features, random_forest),
         "prototype": lambda: Recipe("prototype", skimage_features, lambda _: NearestPrototype()),
         "unet-scratch": UNetFromScratch,

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 REFERENCE = "rf-skimage"
 CEILING = "ceiling"
 BUDGETS = {"strokes": (6, 10, 20, 50), "slices": (1, 2, 4, 8, 16)}
-WHOLE_SLICES = ("in-context",)
-"""Methods that learn nothing from strokes, and are left out there where none are named."""
+LEFT_OUT = {"strokes": ("in-context", "in-context-float32"), "slices": ("in-context-float32",)}
+"""Methods that are not measured where none are named: those in context learn nothing from strokes,
+and half precision is of interest where it is asked for."""
 FAST_BUDGETS = {"strokes": (6, 20), "slices": (1, 4)}
 FAST_CROP_PX = 384
 FAST_TEST_PLANES = 3
@@ -55,9 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"Unknown or unavailable methods {sorted(unknown)}; there are {sorted(methods)}.")
     if options.fast:
         methods["unet-scratch"] = lambda: UNetFromScratch(FAST_UNET_STEPS)
-    names = options.methods or [
-        name for name in methods if options.budget == "slices" or name not in WHOLE_SLICES
-    ]
+    left_out = LEFT_OUT[options.budget]
+    names = options.methods or [name for name in methods if name not in left_out]
     chosen = {name: methods[name] for name in names}
     folders = _folders(options)
     store = Store(options.out.with_suffix(".partial.jsonl"), version_of)

@@ -25,7 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Row, in_turn, matmul_rates, table
 from napari_regcon.engine.device import choose_device
-from napari_regcon.nn.universeg import UniverSeg
+from napari_regcon.engine.weights import load_state
+from napari_regcon.nn.universeg import UniverSeg, load_universeg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ def rows(
     sizes: Sequence[int] = SIZES,
     side_px: int = SIDE_PX,
     width: int = 64,
+    weights: str | None = None,
 ) -> list[Row]:
     """Measure both forms at several sizes of the support set.
 
@@ -59,7 +61,9 @@ def rows(
     side_px : int
         Side of the query and of the examples.
     width : int
-        Channels of the network.
+        Channels of the network, whose numbers are random.
+    weights : str, optional
+        Weights to load instead, a name or a file.
 
     Returns
     -------
@@ -68,7 +72,10 @@ def rows(
     """
     chosen = choose_device(device)
     torch.manual_seed(0)
-    network = UniverSeg(width).to(chosen.torch_device).eval()
+    network = UniverSeg(width)
+    if weights is not None:
+        network = load_universeg(load_state(weights)[0], name=weights)
+    network = network.to(chosen.torch_device).eval()
     found = []
     for dtype in (torch.float32, torch.bfloat16) if chosen.supports_bf16 else (torch.float32,):
         rate = statistics.median(matmul_rates(chosen.torch_device, dtype, repeats=repeats))
@@ -88,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--repeats", type=int, default=5)
     add("--sizes", type=int, nargs="+", default=SIZES)
     add("--side-px", type=int, default=SIDE_PX)
-    add("--width", type=int, default=64)
+    add("--width", type=int, default=64, help="channels of a network of random numbers")
+    add("--weights", help="measure the network of these weights instead")
     print(table(rows(**vars(parser.parse_args(arguments)))))
     return 0
 
