@@ -316,7 +316,7 @@ def available_methods(
     from benchmarks.unet import UNetFromScratch
 
     methods: dict[str, Callable[[], Method]] = {
-        "pixel-head": lambda: Ours("pixel-head", "pixel-head"),
+        "pixel-head": lambda: Ours("pixel-head", "pixel-head", features="filters"),
         "in-context": lambda: Ours("in-context", "in-context"),  # for whole slices only
         "in-context-float32": InContextFloat32,
         "rf-skimage": lambda: Recipe("rf-skimage", skimage_features, random_forest),

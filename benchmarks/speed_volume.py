@@ -44,7 +44,7 @@ class _Kind:
 
 
 SEGMENTERS = {
-    "filters": _Kind("pixel head, filters", "pixel-head", {}),
+    "filters": _Kind("pixel head, filters", "pixel-head", {"features": "filters"}),
     "both": _Kind("pixel head, filters and regcon-em", "pixel-head", {"features": "both"}),
 }
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from blob_task import blobs, dice, support_of
 
-from napari_regcon.config import FinetuneConfig
+from napari_regcon.config import FinetuneConfig, PixelHeadConfig
 from napari_regcon.data.support import SupportSet
 from napari_regcon.engine.embedding import load_network, save_network
 from napari_regcon.engine.finetune import FineTuning, finetune
@@ -97,7 +97,8 @@ def test_it_begins_as_good_as_the_pixel_classifier(plane):
     tuning = FineTuning(support, FinetuneConfig(**QUICK), device="cpu")
     run(tuning.ask_pixel_head())
     found = predictor_of(tuning.snapshot(), 1, support, tuning.device)(image)
-    expected = PixelHead(device="cpu").fit(support)(image)
+    filters = PixelHeadConfig(features="filters")
+    expected = PixelHead(filters, device="cpu").fit(support)(image)
     floored = np.maximum(expected, FLOOR)
     np.testing.assert_allclose(found, floored / floored.sum(0), atol=2e-3)
 

@@ -105,7 +105,7 @@ def test_the_result_can_be_chosen_at_once_and_is_used_when_wanted(adapting, fold
     panel._use.click()
     told = adapting.client.last(Configure)
     assert (told.method, told.weights) == ("pixel-head", name)
-    assert dict(told.parameters)["features"] == "both"
+    assert dict(told.parameters).get("features", "both") == "both"
     assert panel._discard.isHidden()
 
 

@@ -56,6 +56,10 @@ def regcon_em(folder, monkeypatch):
     return folder / entry.file_name
 
 
+START = ("pixel-head", "regcon-em")
+"""What is chosen to begin with."""
+
+
 def choose_features(widget, features):
     widget.panels.model._form._controls["features"].value = features
 
@@ -80,7 +84,7 @@ def test_weights_that_are_not_here_are_told_and_the_method_before_stays(dock, fo
     assert "not on this computer" in model._weights.currentText()
     assert "Press Download… or Import file…" in model._missing.text()
     assert "method before stays" in model._missing.text()
-    assert methods_told(widget) == [("pixel-head", None)]
+    assert methods_told(widget) == [START]
     model.choose("pixel-head", {}, "", "auto")
     assert model._missing.text() == ""
 
@@ -153,7 +157,7 @@ def test_weights_that_lie_there_already_need_the_licence_too(dock, folder, give)
     model = widget.panels.model
     model.choose("in-context", {}, "universeg-v1", "auto")
     assert "licence is accepted" in model._missing.text()
-    assert methods_told(widget) == [("pixel-head", None)]
+    assert methods_told(widget) == [START]
     assert model._fetch.text() == "Licence…"
     model._fetch.click()
     model.licence._yes.click()
@@ -183,13 +187,14 @@ def test_features_of_a_network_ask_for_its_weights(dock, folder, monkeypatch):
     monkeypatch.delitem(weights.REGISTRY, "regcon-em", raising=False)
     widget = dock()
     model = widget.panels.model
+    choose_features(widget, "filters")
     assert model._weights_box.isHidden()
     choose_features(widget, "both")
     assert not model._weights_box.isHidden()
     assert "needs the weights of a pre-trained network" in model._missing.text()
     assert "Import file…" in model._missing.text()
     assert not model._fetch.isEnabled()
-    assert methods_told(widget) == [("pixel-head", None)]
+    assert methods_told(widget)[-1] == ("pixel-head", None)
     choose_features(widget, "filters")
     assert model._weights_box.isHidden()
     assert model._missing.text() == ""
@@ -222,7 +227,7 @@ def test_a_fine_tuned_network_is_a_file_of_ones_own(dock, folder, give, qtbot):
     model.choose("fine-tuned", {}, "", "auto")
     assert not model._weights_box.isHidden()
     assert "napari-regcon finetune" in model._missing.text()
-    assert methods_told(widget) == [("pixel-head", None)]
+    assert methods_told(widget) == [START]
     with qtbot.waitSignal(widget.shop.changed, timeout=30_000):
         model._import.click()
     assert model._missing.text() == ""
@@ -232,9 +237,9 @@ def test_a_fine_tuned_network_is_a_file_of_ones_own(dock, folder, give, qtbot):
 def test_a_choice_with_weights_is_told_once_and_as_a_whole(dock, regcon_em, give):
     give("regcon_em.safetensors").rename(regcon_em)
     widget = dock()
-    widget.panels.model.choose("pixel-head", {"features": "both", "seed": 3}, "regcon-em", "cpu")
+    widget.panels.model.choose("pixel-head", {"features": "network", "seed": 3}, "regcon-em", "cpu")
     assert widget.client.of(Configure)[1:] == [
-        Configure("cpu", "pixel-head", (("features", "both"), ("seed", 3)), "regcon-em")
+        Configure("cpu", "pixel-head", (("features", "network"), ("seed", 3)), "regcon-em")
     ]
 
 
@@ -255,7 +260,7 @@ def test_weights_that_are_removed_or_arrive_by_another_way_are_noticed(dock, fol
     come_back()
     come_back()
     assert not model._fetch.isEnabled()
-    assert methods_told(widget) == [("pixel-head", None), ("in-context", "universeg-v1")]
+    assert methods_told(widget) == [START, ("in-context", "universeg-v1")]
     file.unlink()
     come_back()
     assert model._fetch.isEnabled()

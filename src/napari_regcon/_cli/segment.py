@@ -54,7 +54,7 @@ def segment(
     method: Annotated[
         str | None,
         typer.Option(
-            help="pixel-head (needs no weights; the default), in-context, or a file of weights, "
+            help="pixel-head (needs no download; the default), in-context, or a file of weights, "
             "which stands for the method it is for.",
             metavar="METHOD|FILE",
         ),

@@ -18,10 +18,10 @@ class PixelHeadConfig:
         choices=(2, 3),
     )
     features: str = param(
-        "filters",
+        "both",
         "Features",
-        "filters: edges and textures at several scales, no weights needed. network: what a "
-        "pre-trained network sees. both: side by side.",
+        "filters: edges and textures at several scales; the quickest. network: what a pre-trained "
+        "network sees. both: side by side, which most often is best.",
         choices=("filters", "network", "both"),
     )
     smooth_px: float = param(

@@ -54,18 +54,37 @@ class FittedClassifier:
     weight: Tensor
     bias: Tensor
 
-    def probabilities(self, features: Tensor) -> Tensor:
-        """Return probabilities ``(n_classes, *shape)`` of features ``(n_features, *shape)``."""
+    def probabilities(self, features: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Return class probabilities.
+
+        Parameters
+        ----------
+        features : torch.Tensor
+            ``(n_features, *shape)``.
+        rows : slice
+            Those of the first axis of ``shape`` that are wanted; without a step.
+
+        Returns
+        -------
+        torch.Tensor
+            float32 ``(n_classes, n_rows, *shape[1:])``, the same bytes whichever rows are wanted.
+        """
         _, n_rows, *rest = features.shape
-        result = features.new_empty((len(self.bias), *features.shape[1:]), dtype=torch.float32)
+        first, stop, _ = rows.indices(n_rows)
         on_processor = features.device.type == "cpu"
-        height = max(1, CHUNK_PX // max(1, math.prod(rest))) if on_processor else n_rows
-        starts = range(0, n_rows, max(1, height))
+        height = max(1, CHUNK_PX // max(1, math.prod(rest))) if on_processor else max(1, n_rows)
+        # Products of matrices of another shape are rounded otherwise: chunks are always the same.
+        begin = first // height * height
+        features = features[:, begin : min(n_rows, -(-stop // height) * height)]
+        shape = (len(self.bias), *features.shape[1:])
+        result = features.new_empty(shape, dtype=torch.float32)
+        starts = range(0, features.shape[1], height)
         n_shares = torch.get_num_threads() if on_processor else 1
         # Each thread on chunks of its own, so that none waits for another after every operation.
         shares = [starts[i::n_shares] for i in range(n_shares)]
-        in_threads(functools.partial(self._judge, features, height=height, result=result), shares)
-        return result
+        work = functools.partial(self._judge, features, height=height, result=result)
+        in_threads(work, shares)
+        return result[:, first - begin : stop - begin]
 
     @torch.inference_mode()
     def _judge(self, features: Tensor, starts: range, *, height: int, result: Tensor) -> None:

@@ -57,7 +57,9 @@ class Bases:
         self, config: FinetuneConfig, n_classes: int, device: str, store: FeatureStore | None
     ) -> None:
         self._config = config
-        self._head = PixelHead(PixelHeadConfig(seed=config.seed), device=device, store=store)
+        # Filters alone: what a network sees, the one that is trained adds.
+        filters = PixelHeadConfig(features="filters", seed=config.seed)
+        self._head = PixelHead(filters, device=device, store=store)
         reach = config.downscale * max(2 * config.crop_px, _SMALLEST_REACH_PX)
         self.judged, *self._crossed = (PixelOpinion(self._head, n_classes, reach) for _ in range(3))
         self.fitted: PixelBase | None = None

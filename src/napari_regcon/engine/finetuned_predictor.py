@@ -85,16 +85,16 @@ def joined(
 class _Unchanged:
     """Stands for a classifier where the features are the scores already."""
 
-    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(features.float(), 0)
+    def probabilities(self, features: torch.Tensor, rows: slice) -> torch.Tensor:
+        return torch.softmax(features[:, rows].float(), 0)
 
 
 class _AddingPredictor(PixelPredictor):
     """Adds the logits of a network, the last of the features, to a pixel classifier."""
 
-    def _classify(self, features: torch.Tensor, smooth_px: float) -> np.ndarray:
+    def _classify(self, features: torch.Tensor, smooth_px: float, rows: slice) -> np.ndarray:
         n_filters = len(features) - len(self.classes)
-        base = super()._classify(features[:n_filters], smooth_px)
-        scores = features[n_filters:].float().cpu() + torch.from_numpy(log_prior(base))
+        base = super()._classify(features[:n_filters], smooth_px, rows)
+        scores = features[n_filters:, rows].float().cpu() + torch.from_numpy(log_prior(base))
         found: np.ndarray = torch.softmax(scores, 0).numpy()
         return found

@@ -1,10 +1,10 @@
 """The pixel head: features of every pixel, and a classifier fitted on the painted ones.
 
-The features are filters, which need no weights, or what a pre-trained network sees, or both side
-by side. Those of a tile are computed once and kept, so after the first fit a new stroke costs a
-fit on a few thousand pixels and matrix products over what is looked at. The probabilities are
-smoothed a little, as neighbours are mostly of one class. Every pixel is exact: each tile is read
-with the halo its features need, and classified with the margin that smoothing needs.
+The features are filters and what a pre-trained network sees, side by side, or one of the two.
+Those of a tile are computed once and kept, so after the first fit a new stroke costs a fit on a few
+thousand pixels and matrix products over what is looked at. The probabilities are smoothed a little,
+as neighbours are mostly of one class. Every pixel is exact: each tile is read with the halo its
+features need, and classified with the margin that smoothing needs.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 class Classifier(Protocol):
     """What a predictor asks of a classifier."""
 
-    def probabilities(self, features: torch.Tensor) -> torch.Tensor:
-        """Return ``(n_classes, *shape)`` of features ``(n_features, *shape)``."""
+    def probabilities(self, features: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Return ``(n_classes, n_rows, X)`` of features ``(n_features, Y, X)``."""
         ...
 
 
@@ -133,19 +133,23 @@ class PixelPredictor(Predictor):
         """Predict a part of a tile, given the features of the tile with its margin."""
         start = self._source.around(view, tile).start
         needed = self._source.around(view, part)
-        rows, columns = part.shift(tuple(-i for i in needed.start)).slices[-2:]
-        wanted = features[:, *needed.shift(tuple(-i for i in start)).slices]
-        return self._planes(wanted, self._smooth_px)[..., rows, columns]
+        *depth, rows, _ = needed.shift(tuple(-i for i in start)).slices
+        found = self._planes(features[:, *depth], self._smooth_px, rows)
+        columns = part.shift(tuple(-i for i in start)).slices[-1]
+        rows = part.shift(tuple(-i for i in needed.start)).slices[-2]
+        return found[..., rows, columns]
 
-    def _planes(self, features: torch.Tensor, smooth_px: float) -> np.ndarray:
-        """Return the probabilities of the features of a plane, or of each plane of a stack."""
+    def _planes(
+        self, features: torch.Tensor, smooth_px: float, rows: slice = slice(None)
+    ) -> np.ndarray:
+        """Return the probabilities in rows of the features of a plane, or of each of a stack."""
         if self.spatial_ndim == 2:
-            return self._classify(features, smooth_px)
-        return np.stack([self._classify(plane, smooth_px) for plane in features.unbind(1)], 1)
+            return self._classify(features, smooth_px, rows)
+        return np.stack([self._classify(f, smooth_px, rows) for f in features.unbind(1)], 1)
 
-    def _classify(self, features: torch.Tensor, smooth_px: float) -> np.ndarray:
-        """Return the probabilities ``(n_classes, Y, X)`` of features ``(n_features, Y, X)``."""
-        found = self.classifier.probabilities(features)
+    def _classify(self, features: torch.Tensor, smooth_px: float, rows: slice) -> np.ndarray:
+        """Return the probabilities ``(n_classes, n_rows, X)`` of ``(n_features, Y, X)``."""
+        found = self.classifier.probabilities(features, rows)
         if smooth_px:
             # Each class by itself, to stay in the processor's cache.
             radius = smoothing_radius(smooth_px)
