@@ -27,6 +27,7 @@ from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.in_context import InContext
 from napari_regcon.engine.registry import load_segmenter, method_of_file
 from napari_regcon.engine.segmenter import Predictor, Segmenter, run
+from napari_regcon.engine.spread import spread_support
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
@@ -135,6 +136,15 @@ class InContextFloat32(Ours):
 
     def _segmenter(self, seed: int) -> Segmenter:
         return InContext(InContextConfig(seed=seed), bf16=False)
+
+
+class Spread(Ours):
+    """A segmenter of this package that is shown slices which its strokes were spread over."""
+
+    def fit(self, painted: Painted, seed: int) -> None:
+        """Spread the strokes, and fit the segmenter on the slices that are complete then."""
+        whole = spread_support(support_of(painted))
+        self._predictor = self._segmenter(seed).fit(whole)
 
 
 MOST_PIXELS = 50_000
@@ -319,6 +329,8 @@ def available_methods(
         "pixel-head": lambda: Ours("pixel-head", "pixel-head", features="filters"),
         "in-context": lambda: Ours("in-context", "in-context"),  # for whole slices only
         "in-context-float32": InContextFloat32,
+        "in-context-spread": lambda: Spread("in-context-spread", "in-context"),
+        "pixel-head-spread": lambda: Spread("pixel-head-spread", "pixel-head", features="filters"),
         "rf-skimage": lambda: Recipe("rf-skimage", skimage_features, random_forest),
         "prototype": lambda: Recipe("prototype", skimage_features, lambda _: NearestPrototype()),
         "unet-scratch": UNetFromScratch,

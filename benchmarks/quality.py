@@ -36,9 +36,13 @@ if TYPE_CHECKING:
 REFERENCE = "rf-skimage"
 CEILING = "ceiling"
 BUDGETS = {"strokes": (6, 10, 20, 50), "slices": (1, 2, 4, 8, 16)}
-LEFT_OUT = {"strokes": ("in-context", "in-context-float32"), "slices": ("in-context-float32",)}
+_SPREAD = ("in-context-spread", "pixel-head-spread")
+LEFT_OUT = {
+    "strokes": ("in-context", "in-context-float32", *_SPREAD),
+    "slices": ("in-context-float32", *_SPREAD),
+}
 """Methods that are not measured where none are named: those in context learn nothing from strokes,
-and half precision is of interest where it is asked for."""
+half precision is of interest where it is asked for, and so are strokes that are spread first."""
 FAST_BUDGETS = {"strokes": (6, 20), "slices": (1, 4)}
 FAST_CROP_PX = 384
 FAST_TEST_PLANES = 3

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_regcon.engine.finetune import FineTuning, finetune
     from napari_regcon.engine.regions import partition, partition_volume
     from napari_regcon.engine.registry import load_segmenter
+    from napari_regcon.engine.spread import spread, spread_support, spread_volume
     from napari_regcon.engine.volume import segment_volume
     from napari_regcon.errors import RegconError
     from napari_regcon.session.files import load_session
@@ -43,6 +44,9 @@ __all__ = [
     "partition",
     "partition_volume",
     "segment_volume",
+    "spread",
+    "spread_support",
+    "spread_volume",
 ]
 
 _HOMES = {
@@ -61,6 +65,9 @@ _HOMES = {
     "partition": "engine.regions",
     "partition_volume": "engine.regions",
     "segment_volume": "engine.volume",
+    "spread": "engine.spread",
+    "spread_support": "engine.spread",
+    "spread_volume": "engine.spread",
 }
 
 

@@ -109,10 +109,14 @@ def test_the_commands_of_the_guide_work(files):
 
 def test_the_guide_to_regions_works(files, capsys):
     _, truth = files
-    assert run_commands("regions.md") == 2
-    for code in blocks("regions.md", "python"):
-        exec(compile(code, "regions.md", "exec"), {})  # noqa: S102 - our own page
+    assert run_commands("regions.md") == 4
+    names = {}
+    (code,) = blocks("regions.md", "python")
+    exec(compile(code, "regions.md", "exec"), names)  # noqa: S102 - our own page
     assert "regions" in capsys.readouterr().out
+    np.testing.assert_array_equal(names["filled"], tifffile.imread("a_filled.tif"))
+    assert (names["filled"][2] == truth + 1).mean() > 0.95
+    assert open_volume("in_context.zarr").data.shape == names["filled"].shape
     regions = np.asarray(open_volume("a_regions.zarr").data)
     # Filled with their majority, regions give back the cells.
     share = np.bincount(regions.ravel(), np.tile(truth, (5, 1, 1)).ravel()) / np.maximum(

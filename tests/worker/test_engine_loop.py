@@ -284,6 +284,35 @@ def test_newest_preview_first_and_volumes_in_turn(make_window):
     assert order == [preview, *volumes]
 
 
+def test_previews_of_another_kind_wait_and_are_made_void_by_their_own_kind_only(window):
+    older, other = window.preview(kind="other"), window.preview(kind="other")
+    first = window.preview()
+    window.client.run()
+    answers = {g: window.client.last(g) for g in (older, other, first)}
+    assert answers[older].cancelled
+    assert isinstance(answers[other], PreviewDone)
+    assert isinstance(answers[first], PreviewDone)
+    finals = [e for e in window.client.events if isinstance(e, PreviewDone) and e.final]
+    assert [e.generation for e in finals][-2:] == [first, other]
+
+
+def test_a_preview_can_use_another_choice(window, monkeypatch, tmp_path):
+    check(window)
+    fits = tmp_path / "fits"
+    monkeypatch.setenv("FAKE_FITS", str(fits))
+    model = Configure("cpu", "fake", (("steps_back", 3),))
+    for _ in range(2):
+        generation = window.preview(kind="other", model=model)
+        window.client.run()
+        assert isinstance(window.client.last(generation), PreviewDone)
+    check(window)
+    assert fits.read_text() == "fit\n"
+    wrong = window.preview(kind="other", model=Configure("cpu", "nonsense"))
+    window.client.run()
+    assert "no method" in window.client.last(wrong).message
+    check(window)
+
+
 LARGE = (2, 640, 640)
 """Sixteen hundred tiles of the fake method in a plane."""
 

@@ -18,6 +18,7 @@ from napari_regcon._cli.finetune import finetune
 from napari_regcon._cli.pretrain import pretrain
 from napari_regcon._cli.regions import regions
 from napari_regcon._cli.segment import segment
+from napari_regcon._cli.spread import spread
 from napari_regcon.errors import RegconError
 
 
@@ -70,6 +71,7 @@ def options(
 app.command()(segment)
 app.command()(demo)
 app.command()(regions)
+app.command()(spread)
 app.command()(finetune)
 app.command()(pretrain)
 app.add_typer(weights.app, name="weights")

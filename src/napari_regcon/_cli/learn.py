@@ -47,6 +47,8 @@ class LabelFiles:
         Whether painted slices are finished.
     classes : str or None
         Names of the classes.
+    spread : bool
+        Whether strokes are to be spread over their slices first.
     """
 
     labels: list[Path]
@@ -54,6 +56,7 @@ class LabelFiles:
     axes: str | None
     complete: bool
     classes: str | None
+    spread: bool = False
 
 
 def report(what: str, text: str) -> None:
@@ -82,6 +85,10 @@ def learn_from_labels(
     _report_method(chosen, method, parameters)
     report_classes(support, values)
     with stderr.status("Learning from the labels"):
+        if files.spread:
+            from napari_regcon.engine.spread import spread_support
+
+            support = spread_support(support, device=device)
         predictor = segmenter.fit(support)
     return Learnt(volume, predictor, values)
 

@@ -70,6 +70,14 @@ def segment(
             "0 in the result.",
         ),
     ] = False,
+    spread: Annotated[
+        bool,
+        typer.Option(
+            "--spread",
+            help="Spread the strokes over the regions of their slices first, for methods that "
+            "need finished slices (in-context).",
+        ),
+    ] = False,
     probabilities: Annotated[
         Path | None,
         typer.Option(help="Also write the probability of each class, as 0 to 255."),
@@ -103,7 +111,7 @@ def segment(
             "--weights": weights,
             "--axes": axes,
         }
-        said |= {"--complete": complete, "--classes": classes}
+        said |= {"--complete": complete, "--spread": spread, "--classes": classes}
         said |= {f"--{name.replace('_', '-')}": True for name in parameters}
         _refuse_beside_session([option for option, value in said.items() if value])
         out = out or Path(f"{session.stem}_segmented.zarr")
@@ -119,7 +127,7 @@ def segment(
         method = method or "pixel-head"
         check_method(method, parameters)
         _check_files([out, probabilities], [image, *labels, *others], overwrite=overwrite)
-        files = LabelFiles(labels, others, axes, complete, classes)
+        files = LabelFiles(labels, others, axes, complete, classes, spread)
         learnt = learn_from_labels(image, files, method, parameters, weights, device or "auto")
     _write(learnt, out, probabilities, overwrite=overwrite)
 

@@ -18,6 +18,7 @@ from napari_regcon._qt.autosave import Autosave
 from napari_regcon._qt.background import Background
 from napari_regcon._qt.classes import Classes
 from napari_regcon._qt.correction import Correction
+from napari_regcon._qt.filling import Filling
 from napari_regcon._qt.finals import Finals
 from napari_regcon._qt.guide import Guide
 from napari_regcon._qt.jobs import Client, EngineLink
@@ -126,6 +127,16 @@ class DockCore(QObject):
         self.regions_layer = RegionsLayer(
             self.workspace, self.regions, self.classes, self.results, self
         )
+        self.filling = Filling(
+            self.workspace,
+            self.link,
+            self.watch,
+            self.labelling,
+            self.marking,
+            self.results,
+            lambda: self.snapshot.model.device,
+            self,
+        )
         self.region_brush = RegionBrush(self.workspace, self.labelling, self.regions, self)
         for changed in (self.labelling.painted, self.marking.marked, self.finals.locked):
             changed.connect(self.autosave.note)
@@ -219,6 +230,7 @@ class DockCore(QObject):
             self.autosave.note(work)
         self.autosave.close()
         self.region_brush.put_down()
+        self.filling.close()
         self.regions_layer.close()
         self.regions.close()
         self.watch.close()

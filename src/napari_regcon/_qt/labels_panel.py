@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_regcon._qt.class_list import ClassList
+from napari_regcon._qt.fill_box import FillBox
 from napari_regcon._qt.parts import ActionButton, Choice, CrossButton, Hint, Section, empty, row_of
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class LabelsPanel(Section):
         Mark to take away.
     bring_back_wanted, discard_wanted : Signal
         Go on with the earlier session that was offered, or delete it.
-    classes : ClassList
-        The list, with signals of its own.
+    classes, filling : ClassList, FillBox
+        The list, and the buttons that fill a slice, with signals of their own.
     """
 
     new_layer_wanted = Signal()
@@ -81,6 +82,7 @@ class LabelsPanel(Section):
             "layer; the selected ones count, or all if none is selected.",
             self.box_complete.emit,
         )
+        self.filling = FillBox(self)
         self._marks_box = QWidget(self)
         self._marks = QVBoxLayout(self._marks_box)
         self._marks.setContentsMargins(0, 0, 0, 0)
@@ -105,7 +107,7 @@ class LabelsPanel(Section):
         self.fill(
             self._earlier_box, layer_row, self.classes, self._how, row_of(self._add, self._remove)
         )
-        self.fill(row_of(self._slice, self._box), self._marks_box, self._trouble)
+        self.fill(row_of(self._slice, self._box), self.filling, self._marks_box, self._trouble)
         self.expand(animate=False)
 
     def show_layers(self, layers: Sequence[Labels], current: Labels | None) -> None:

@@ -23,6 +23,7 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
         (core.volume, "volume"),
         (core.sessions, "session"),
         (core.regions, "regions"),
+        (core.filling, "filling"),
     ):
         fails.failed.connect(partial(status.fail, activity))
     core.workspace.failed.connect(panels.image.show_trouble)
@@ -31,6 +32,8 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
         refuses.refused.connect(panels.labels.show_trouble)
     core.live.busy.connect(partial(_show_preview, status))
     core.regions.busy.connect(partial(_show_regions, status))
+    core.filling.busy.connect(partial(_show_filling, status))
+    core.filling.noted.connect(panels.labels.filling.say)
     core.region_brush.noted.connect(panels.regions.say)
     core.volume.noted.connect(panels.segment.say)
     core.correction.noted.connect(panels.correct.say)
@@ -56,3 +59,10 @@ def _show_regions(status: Status, busy: bool) -> None:
         status.begin_soon("regions", "Finding regions …")
     else:
         status.end("regions")
+
+
+def _show_filling(status: Status, busy: bool) -> None:
+    if busy:
+        status.begin("filling", "Filling the slice from its strokes …")
+    else:
+        status.end("filling")

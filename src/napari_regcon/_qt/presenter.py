@@ -68,6 +68,7 @@ class Presenter(QObject):
             changed.connect(self.results_changed)
         core.volume.changed.connect(self.update_volume)
         core.volume.finished.connect(self.volume_ended)
+        core.filling.changed.connect(self.update_marking)
         core.autosave.offered.connect(self.offer_earlier)
         self._panels.model.configured.connect(self.update_advice)
         layers, dims = core.workspace.viewer.layers.events, core.workspace.viewer.dims.events
@@ -124,6 +125,7 @@ class Presenter(QObject):
             picked = int(work.labels.selected_label) if work.labels is not None else 0
             counts = work.state.painted.counts()
             self._panels.labels.show_classes(self._core.classes.table, counts, picked)
+            self.update_marking()
             self.update_segment()
             self.update_correct()
             self.update_advice()
@@ -144,6 +146,14 @@ class Presenter(QObject):
         self._panels.labels.allow(
             no_image=work is None, why_no_slice=why_no_slice, why_no_box=why_no_box
         )
+        why_no_fill, is_filled = why_no_slice or _NO_IMAGE, False
+        if work is not None:
+            prefix = core.workspace.sight.visible_prefix(work)
+            why_no_fill = why_no_slice or work.state.missing_labels(core.classes.table.background)
+            if not why_no_fill and not work.state.painted.patch(prefix).labels.size:
+                why_no_fill = "paint strokes on this slice first."
+            is_filled = core.filling.is_filled(work, prefix)
+        self._panels.labels.filling.allow(why_no_fill, is_filled=is_filled)
 
     def update_segment(self) -> None:
         """Enable segmentation, or say what is missing."""

@@ -147,7 +147,7 @@ class Results(QObject):
         if active is not None:
             layers.selection.active = active
 
-    def add_layer(self, work: ImageWork, role: str) -> Labels:
+    def add_layer(self, work: ImageWork, role: str, *, hide_background: bool = True) -> Labels:
         """Add an empty layer for what the tool says of an image, under the painted labels.
 
         Parameters
@@ -156,13 +156,15 @@ class Results(QObject):
             The image.
         role : str
             What this plugin calls the layer; its name begins with that.
+        hide_background : bool
+            Whether the background is transparent.
         """
         geometry = work.state.geometry
         file = self._scratch / f"{role}-{uuid.uuid4().hex[:8]}.npy"
         data = new_label_array(geometry.layer_shape, np.uint8, file)
         name = f"{role}: {work.layer.name}"
         layer = make_layer(work.layer, geometry, data, name, role, opacity=OPACITY)
-        apply_colors(layer, self._classes.table, hide_background=True)
+        apply_colors(layer, self._classes.table, hide_background=hide_background)
         self.add_below(layer, work.labels)
         return layer
 
@@ -191,3 +193,5 @@ class Results(QObject):
         for work in self._workspace.works():
             if work.prediction is not None:
                 apply_colors(work.prediction, self._classes.table, hide_background=True)
+            if work.filled is not None:
+                apply_colors(work.filled, self._classes.table, hide_background=False)

@@ -123,6 +123,9 @@ class RegconWidget(QWidget):
         labels.slice_complete.connect(core.marking.mark_slice)
         labels.box_complete.connect(self._mark_boxes)
         labels.unmark_wanted.connect(core.marking.unmark)
+        labels.filling.fill_wanted.connect(core.filling.fill)
+        labels.filling.take_wanted.connect(core.filling.take)
+        labels.filling.discard_wanted.connect(core.filling.discard)
 
     def _connect_regions(self) -> None:
         core, regions = self.core, self.panels.regions

@@ -49,7 +49,7 @@ class ImageWork:
         What makes the source, while it does.
     told : OpenImage or None
         What the engine was told of it.
-    labels, prediction, final, uncertainty, regions : napari.layers.Labels or Image or None
+    labels, prediction, final, filled, uncertainty, regions : napari.layers.Labels or Image or None
         The layers that belong to it, as far as they are there.
     """
 
@@ -61,6 +61,7 @@ class ImageWork:
     labels: Labels | None = None
     prediction: Labels | None = None
     final: Labels | None = None
+    filled: Labels | None = None
     uncertainty: Image | None = None
     regions: Image | None = None
 
@@ -71,7 +72,7 @@ class ImageWork:
 
     def forget_layer(self, layer: Layer) -> str:
         """Drop a layer that left the viewer; return which one it was, or an empty string."""
-        for role in ("labels", "prediction", "final", "uncertainty", "regions"):
+        for role in ("labels", "prediction", "final", "filled", "uncertainty", "regions"):
             if getattr(self, role) is layer:
                 setattr(self, role, None)
                 return role

@@ -227,8 +227,9 @@ def _check(support: SupportSet, dense: list[SupportExample], values: tuple[int, 
             next_step="Paint on images of one kind.",
         )
     remedy = (
-        "Paint a slice or a box to the end and mark it as complete, or choose the pixel head, "
-        "which needs strokes only."
+        "Fill a slice from its strokes ('Fill slice' in the section Labels, --spread "
+        "on the command line), paint a slice or a box to the end and mark it as complete, or "
+        "choose the pixel head, which needs strokes only."
     )
     if not dense:
         raise InputError(

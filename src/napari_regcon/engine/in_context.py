@@ -152,7 +152,8 @@ def _left_out(n: int) -> str:
     slices, are = ("1 painted slice", "is") if n == 1 else (f"{n} painted slices", "are")
     return (
         f"{slices} with strokes only {are} not used: this method learns from slices and boxes "
-        "that are painted to the end and marked as complete."
+        "that are painted to the end and marked as complete. “Fill slice” (section "
+        "Labels) makes one of them."
     )
 
 

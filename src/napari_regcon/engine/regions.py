@@ -73,12 +73,7 @@ def partition(
         If weights cannot be loaded.
     """
     if not isinstance(image, Volume):
-        if not 2 <= image.ndim <= 4:
-            raise InputError(
-                f"An array with {image.ndim} axes cannot be cut into regions.",
-                expected="Expected 2 to 4 axes: Y X, Z Y X, or T Z Y X.",
-            )
-        image = Volume(image, "TZYX"[4 - image.ndim :], name="the image")
+        image = volume_of(image)
     try:
         config = RegionsConfig(granularity=granularity, **parameters)
     except TypeError as error:
@@ -87,6 +82,22 @@ def partition(
     for _ in partition_volume(image, regions, config, weights=weights, device=device):
         pass
     return regions
+
+
+def volume_of(image: np.ndarray) -> Volume:
+    """Return a grey array ``(Y, X)``, ``(Z, Y, X)`` or ``(T, Z, Y, X)`` as a volume.
+
+    Raises
+    ------
+    InputError
+        If it has other axes.
+    """
+    if not 2 <= image.ndim <= 4:
+        raise InputError(
+            f"An array with {image.ndim} axes cannot be cut into regions.",
+            expected="Expected 2 to 4 axes: Y X, Z Y X, or T Z Y X.",
+        )
+    return Volume(image, "TZYX"[4 - image.ndim :], name="the image")
 
 
 def partition_volume(
@@ -178,6 +189,13 @@ class RegionFinder:
         box : Box
             Part of it, ``(Y, X)``; regions end at its border.
         """
+        features, edges = yield from self.edges_in_steps(view, box)
+        return grow_tree(features, edges, self.config.smallest_px)
+
+    def edges_in_steps(
+        self, view: ImageView, box: Box
+    ) -> Generator[None, None, tuple[np.ndarray, np.ndarray]]:
+        """Return float32 features ``(F, *box.shape)`` and how strong their edges are."""
         margin = math.ceil(4 * self.config.smoothing_px)
         around = box.grow((margin, margin))
         grey = view.read(box, (margin, margin))
@@ -189,7 +207,7 @@ class RegionFinder:
         edges = edge_strength(features, self.config.smoothing_px)
         yield
         inside = (slice(margin, margin + box.shape[0]), slice(margin, margin + box.shape[1]))
-        return grow_tree(features[:, *inside], edges[inside], self.config.smallest_px)
+        return features[:, *inside], edges[inside]
 
 
 def _run(volume: Volume, output: Output, finder: RegionFinder) -> Generator[Event, None, None]:

@@ -17,7 +17,7 @@ METHODS: dict[str, type] = {
     "in-context": InContextConfig,
     "fine-tuned": FinetunedConfig,
 }
-"""Method names and the configuration class of each."""
+"""Names of methods to choose from, and the configuration class of each."""
 
 
 _TELLING = {
@@ -75,7 +75,7 @@ def load_segmenter(
     ----------
     method : str
         ``"pixel-head"``, ``"in-context"``, or a file of weights, which stands for the method it
-        is for.
+        is for; ``"spread"`` fills slices that have strokes.
     weights : str, optional
         Name in the weights registry, or a file that was imported, downloaded or pre-trained.
         Where not given, the method's own: ``"universeg-em-light"`` for ``"in-context"``,
@@ -102,6 +102,10 @@ def load_segmenter(
         weights = method
         method, needed = method_of_file(Path(method))
         parameters = needed | parameters
+    if method == "spread":
+        from napari_regcon.engine.spread import StrokeSpreader
+
+        return StrokeSpreader(device=device, store=store)
     if method not in METHODS:
         raise InputError(
             f"There is no method {method!r}.",

@@ -51,7 +51,10 @@ def advise(n_stroked: int, n_complete: int) -> Advice | None:
         None while nothing is painted.
     """
     if not n_complete:
-        why = "Only strokes are painted, and it learns from strokes in a moment."
+        why = (
+            "Only strokes are painted, and it learns from strokes in a moment. Other methods need "
+            "complete slices; “Fill slice” (section Labels) makes one."
+        )
         return Advice("pixel-head", why) if n_stroked else None
     parts = "1 slice or box is" if n_complete == 1 else f"{n_complete} slices or boxes are"
     if n_complete < MANY:

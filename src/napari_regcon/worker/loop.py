@@ -121,8 +121,9 @@ class EngineLoop:
             self._after(job)
 
     def _next(self) -> _Running:
-        """Return the work to go on with: the newest preview, regions, volumes in their order."""
+        """Return the work to go on with: regions, then the newest prediction, then the others."""
         previews = [job for job in self._jobs if isinstance(job.request, Preview)]
+        previews.sort(key=lambda job: job.request.kind == "prediction")  # type: ignore[union-attr]
         urgent = [job for job in previews if not job.can_wait]
         regions = [job for job in self._jobs if isinstance(job.request, FindRegions)]
         if urgent or regions:
@@ -211,15 +212,16 @@ class EngineLoop:
         if isinstance(request, FindRegions):
             return self._regions.find(request, image, self._emit)
         # What is painted now counts, even if more is painted before the work begins.
-        fit = self._model.fit(self._images.support(), self._images.version)
+        support, version = self._images.support(), self._images.version
         if isinstance(request, Preview):
+            fit = self._model.fit(support, version, request.model)
             return jobs.preview(request, image, fit, self._emit)
-        return jobs.segment(request, image, fit, self._emit)
+        return jobs.segment(request, image, self._model.fit(support, version), self._emit)
 
     def _stop_older(self, request: Preview | FindRegions) -> None:
         """Stop the work on an image that a newer request of the same kind makes void."""
         for job in self._jobs_on(request.image_id):
-            if type(job.request) is type(request):
+            if _is_alike(job.request, request):
                 self._stop(job)
 
     def _close(self, image_id: str) -> None:
@@ -249,6 +251,12 @@ class EngineLoop:
         elapsed = time.perf_counter() - job.begin
         self._emit(JobDone(job.request.generation, cancelled=True, elapsed_s=elapsed))
         self._after(job)
+
+
+def _is_alike(one: Job, other: Job) -> bool:
+    if isinstance(one, Preview) and isinstance(other, Preview):
+        return one.kind == other.kind
+    return type(one) is type(other)
 
 
 def _failure(generation: int | None, error: Exception) -> JobFailed:

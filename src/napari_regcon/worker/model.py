@@ -1,4 +1,4 @@
-"""The segmenter that is chosen in the engine, and the predictor it last made.
+"""The segmenter that is chosen in the engine, others beside it, and the predictors they last made.
 
 A predictor is made again only if what is painted, or the choice, has changed. Nothing here
 knows what a predictor is used for.
@@ -6,6 +6,7 @@ knows what a predictor is used for.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_regcon.engine import registry
@@ -21,15 +22,35 @@ if TYPE_CHECKING:
     from napari_regcon.engine.segmenter import Predictor, Segmenter
     from napari_regcon.worker.protocol import ClearCache, Configure
 
+MOST_OTHERS = 2
+"""Segmenters that are kept beside the one that is configured."""
+
+
+@dataclass(eq=False)
+class _Choice:
+    """A segmenter, and the predictor it last made, of which version."""
+
+    segmenter: Segmenter
+    fitted: tuple[int, Predictor] | None = None
+
+    def fit(self, support: SupportSet, version: int) -> Generator[None, None, Predictor]:
+        if self.fitted is None or self.fitted[0] != version:
+            predictor = yield from self.segmenter.fit_in_steps(support)
+            # While this one waited, a later one may have been made.
+            if self.fitted is None or self.fitted[0] < version:
+                self.fitted = (version, predictor)
+            return predictor
+        return self.fitted[1]
+
 
 class Model:
-    """A segmenter as configured by the window."""
+    """Segmenters as configured by the window."""
 
     def __init__(self) -> None:
         self._store: FeatureStore | None = None
-        self._segmenter: Segmenter | None = None
+        self._chosen: _Choice | None = None
+        self._others: dict[Configure, _Choice] = {}
         self._problem: RegconError = EngineError("No method was chosen.")
-        self._fitted: tuple[int, Predictor] | None = None
 
     def configure(self, request: Configure) -> Device:
         """Load the segmenter that is asked for.
@@ -41,23 +62,19 @@ class Model:
         """
         from napari_regcon.engine.device import choose_device
 
-        self._segmenter = self._fitted = None
+        self._chosen = None
         self._problem = EngineError(f"The method {request.method!r} could not be loaded.")
         try:
             device = choose_device(request.device)
-            self._segmenter = registry.load_segmenter(
-                request.method,
-                weights=request.weights,
-                device=request.device,
-                store=self.store,
-                **dict(request.parameters),
-            )
+            self._chosen = self._load(request)
         except RegconError as error:
             self._problem = error
             raise
         return device
 
-    def fit(self, support: SupportSet, version: int) -> Generator[None, None, Predictor]:
+    def fit(
+        self, support: SupportSet, version: int, other: Configure | None = None
+    ) -> Generator[None, None, Predictor]:
         """Return the predictor for a support set, yielding wherever that can be stopped.
 
         Parameters
@@ -66,27 +83,43 @@ class Model:
             What is painted.
         version : int
             Of the support set: another one makes the predictor anew.
+        other : Configure, optional
+            What to use in place of what is configured.
 
         Raises
         ------
         RegconError
             If there is no segmenter, or the support set cannot be used.
         """
-        segmenter = self._segmenter
-        if segmenter is None:
+        choice = self._chosen if other is None else self._other(other)
+        if choice is None:
             raise self._problem
-        if self._fitted is None or self._fitted[0] != version:
-            predictor = yield from segmenter.fit_in_steps(support)
-            # While this one waited, a later one may have been made, or all been configured anew.
-            is_latest = self._fitted is None or self._fitted[0] < version
-            if segmenter is self._segmenter and is_latest:
-                self._fitted = (version, predictor)
-            return predictor
-        return self._fitted[1]
+        return (yield from choice.fit(support, version))
+
+    def _other(self, request: Configure) -> _Choice:
+        """Return what was asked for before, or load it in place of the oldest."""
+        choice = self._others.pop(request, None) or self._load(request)
+        self._others[request] = choice
+        if len(self._others) > MOST_OTHERS:
+            del self._others[next(iter(self._others))]
+        return choice
+
+    def _load(self, request: Configure) -> _Choice:
+        return _Choice(
+            registry.load_segmenter(
+                request.method,
+                weights=request.weights,
+                device=request.device,
+                store=self.store,
+                **dict(request.parameters),
+            )
+        )
 
     def forget(self, data: object) -> None:
         """Let go of the pixels of an image and of what was computed from them."""
-        self._fitted = None
+        for choice in (self._chosen, *self._others.values()):
+            if choice is not None:
+                choice.fitted = None
         if self._store is not None:
             self._store.forget(data)
 

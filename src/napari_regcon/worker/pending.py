@@ -6,6 +6,7 @@ only something that a job was given to.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class _Job:
     since: float = field(default_factory=time.monotonic)
     process: object = None
     watch: threading.Timer | None = None
+    preview_of: tuple[str, str] = ("", "")
+    """Image and kind, where it is a preview."""
 
     def unwatch(self) -> None:
         if self.watch is not None:
@@ -43,7 +46,7 @@ class PendingJobs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[int, _Job] = {}
-        self._newest_preview: dict[str, int] = {}
+        self._newest_preview: dict[tuple[str, str], int] = {}
 
     def generations(self) -> tuple[int, ...]:
         """Return all of them, oldest first."""
@@ -54,10 +57,11 @@ class PendingJobs:
         """Await the answer to a request, if it is one that is answered."""
         with self._lock:
             if isinstance(request, Job):
-                self._jobs[request.generation] = _Job()
+                self._jobs[request.generation] = job = _Job()
             if isinstance(request, Preview):
-                newest = self._newest_preview.get(request.image_id, 0)
-                self._newest_preview[request.image_id] = max(newest, request.generation)
+                job.preview_of = key = (request.image_id, request.kind)
+                newest = self._newest_preview.get(key, 0)
+                self._newest_preview[key] = max(newest, request.generation)
 
     def give(self, request: Request, process: object) -> None:
         """Note which process a request is about to be sent to."""
@@ -69,7 +73,9 @@ class PendingJobs:
         """Take note of an answer, and return what to tell about it: nothing if it is stale."""
         with self._lock:
             if isinstance(event, PreviewDone):
-                if event.generation < self._newest_preview.get(event.image_id, 0):
+                asked = self._jobs.get(event.generation)
+                newest = self._newest_preview.get(asked.preview_of, 0) if asked else math.inf
+                if event.generation < newest:
                     if not event.final:
                         return None
                     event = JobDone(event.generation, cancelled=True, elapsed_s=event.predict_s)

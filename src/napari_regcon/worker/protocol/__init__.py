@@ -56,7 +56,7 @@ from napari_regcon.worker.protocol.training import (
     TrainingWritten,
 )
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 __all__ = [
     "PROTOCOL_VERSION",

@@ -30,7 +30,7 @@ class Configure:
     device : str
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     method : str
-        A name in :data:`napari_regcon.engine.registry.METHODS`.
+        A name that :func:`napari_regcon.engine.registry.load_segmenter` knows.
     parameters : tuple of (str, value)
         Fields of the method's configuration class that differ from their default.
     weights : str or None
@@ -139,6 +139,10 @@ class Preview:
     whole_plane : bool
         Go on with the rest of the plane, nearest first, once the box is done (which is told by
         a ``PreviewDone`` with this box that is not final yet).
+    kind : str
+        What it is for. A newer one of the same kind makes it void; ``"prediction"`` goes first.
+    model : Configure or None
+        Used in place of what is configured.
     """
 
     generation: int
@@ -148,6 +152,8 @@ class Preview:
     out: SharedArray
     uncertainty: SharedArray | None = None
     whole_plane: bool = False
+    kind: str = "prediction"
+    model: Configure | None = None
 
 
 @dataclass(frozen=True)
