@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QFileDialog
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QLineEdit,
+    QScrollBar,
+    QTreeWidget,
+)
 
 from napari_regcon._qt.column import Column
 from napari_regcon._qt.parts import Hint
 from napari_regcon._qt.preferences import Preferences, load_preferences
+from napari_regcon._qt.shortcuts import CLASS_KEYS, KEYS
 from napari_regcon._qt.widget import RegconWidget
 from napari_regcon.engine.feature_folder import FeatureFolder
 from napari_regcon.types import Box
@@ -116,6 +129,23 @@ def test_napari_keeps_its_own_keys(dock, qtbot):
         assert layer.selected_label == 2
 
 
+def test_no_key_is_one_of_napari_s_and_all_are_in_the_docs(dock):
+    from napari._app_model import get_app_model
+    from napari.layers import Image, Labels, Points, Shapes
+
+    widget = dock()
+    ours = {str(key) for key in widget.viewer.keymap}
+    assert len(ours) == len(CLASS_KEYS) + len(KEYS)
+    theirs = {str(b.keybinding) for b in get_app_model().keybindings}
+    for kind in (Image, Labels, Points, Shapes, type(widget.viewer)):
+        theirs |= {str(key) for key in kind.class_keymap}
+    assert "Ctrl+Z" in theirs
+    assert not ours & theirs
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "shortcuts.md").read_text("utf-8")
+    listed = set(re.findall(r"^\| (Ctrl\+\S+)", page, flags=re.MULTILINE))
+    assert listed - {"Ctrl+Z,"} == ours - {f"Ctrl+{n}" for n in range(2, 10)}
+
+
 def test_keys_toggle_live_mode_and_prediction(painted, qtbot):
     painted.viewer.window._qt_window.show()
     canvas = canvas_of(painted.viewer)
@@ -151,12 +181,30 @@ def test_the_engine_is_left_alone_until_something_is_painted(dock, qtbot):
     assert widget.client.last(SetClasses).classes == ("background", "vesicle")
 
 
-def test_every_control_has_a_tooltip(dock):
-    widget = dock()
-    controls = [*widget.findChildren(QAbstractButton), *widget.findChildren(QComboBox)]
-    assert len(controls) > 20
-    own = [c for c in controls if not c.objectName().startswith("qt_")]
-    assert [repr(c) for c in own if not c.toolTip()] == []
+CONTROLS = (
+    QAbstractButton, QComboBox, QAbstractSpinBox, QAbstractSlider, QLineEdit, QTreeWidget,
+)  # fmt: skip
+
+
+def controls_of(widget):
+    """Return whatever somebody can click, move or type in, without parts of Qt's own."""
+    found = {c for kind in CONTROLS for c in widget.findChildren(kind)}
+    return [c for c in found if not c.objectName().startswith("qt_") and not is_scroll_bar(c)]
+
+
+def is_scroll_bar(control):
+    return isinstance(control, QScrollBar)
+
+
+@pytest.mark.parametrize("image", [None, False])
+def test_every_control_has_a_tooltip_and_says_why_it_is_disabled(dock, image):
+    widget = dock(image)
+    controls = controls_of(widget)
+    assert len(controls) > 60
+    assert [repr(c) for c in controls if not c.toolTip()] == []
+    disabled = [c for c in controls if not c.isEnabledTo(c.parentWidget())]
+    assert len(disabled) > 10
+    assert [c.toolTip() for c in disabled if "Not now: " not in c.toolTip()] == []
 
 
 def test_disabled_buttons_say_why(dock):

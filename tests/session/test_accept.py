@@ -96,7 +96,7 @@ def test_labels_of_another_tool_become_final_labels(painted):
 
 def test_pointing_at_nothing_is_refused(prediction):
     prediction[0] = 0
-    with pytest.raises(InputError, match="Nothing is predicted"):
+    with pytest.raises(InputError, match="no object"):
         object_at(prediction, (0, 1, 1))
 
 
@@ -141,6 +141,25 @@ def test_every_accept_can_be_undone_and_done_again(prediction, start):
     list(history.undo().apply(final, forward=False))
     assert np.array_equal(final, start)
     list(history.redo().apply(final, forward=True))
+    assert np.array_equal(final, accepted)
+
+
+def test_what_was_painted_or_locked_since_is_not_undone(prediction, painted):
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    locks = Locks()
+    edit = run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    final[0, 7, :] = 3  # painted since, without a lock
+    locks.lock_pixels((1,), (2, 2), np.ones((2, 3), dtype=bool))  # painted as it was accepted
+    locks.slices.add((2,))
+    accepted = final.copy()
+    list(edit.apply(final, forward=False, locks=locks))
+    kept = np.zeros(SHAPE, dtype=bool)
+    kept[0, 7], kept[1, 2:4, 2:5], kept[2] = True, True, True
+    assert np.array_equal(final, np.where(kept, accepted, 0))
+    locks.clear()
+    final[0, 0, 0] = 4
+    list(edit.apply(final, forward=True, locks=locks))
+    accepted[0, 0, 0] = 4
     assert np.array_equal(final, accepted)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QWidget
 
-from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
+from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, allow, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,9 @@ class CorrectPanel(Section):
     ----------
     accept_wanted : Signal
         str: ``"slice"``, ``"object"``, ``"class"`` or ``"volume"``.
-    undo_wanted, redo_wanted, lock_slice_wanted, lock_class_wanted, unlock_wanted : Signal
+    undo_wanted, redo_wanted : Signal
+        As their names say.
+    lock_slice_wanted, lock_class_wanted, lock_object_wanted, unlock_wanted : Signal
         As their names say.
     start_wanted : Signal
         Labels layer to start from.
@@ -37,6 +39,7 @@ class CorrectPanel(Section):
     redo_wanted = Signal()
     lock_slice_wanted = Signal()
     lock_class_wanted = Signal()
+    lock_object_wanted = Signal()
     unlock_wanted = Signal()
     start_wanted = Signal(object)
     learn_wanted = Signal()
@@ -55,7 +58,7 @@ class CorrectPanel(Section):
             self.next_wanted.emit,
         )
         self._unsure = QCheckBox("Show uncertainty", self)
-        self._unsure.setToolTip("Show where the model is unsure, bright = unsure.")
+        self._unsure.setToolTip(_UNSURE)
         self._unsure.toggled.connect(self.uncertainty_toggled)
         self._lock_slice = ActionButton(
             "Lock slice",
@@ -66,6 +69,12 @@ class CorrectPanel(Section):
             "Lock class",
             "Never let the tool change pixels of the selected class; press again to unlock.",
             self.lock_class_wanted.emit,
+        )
+        self._lock_object = ActionButton(
+            "Lock object",
+            "Never let the tool change the object of the final labels that the mouse was last over "
+            "(Ctrl+Shift+L).",
+            self.lock_object_wanted.emit,
         )
         self._unlock = ActionButton(
             "Unlock all", "Remove all locks but those of your strokes.", self.unlock_wanted.emit
@@ -88,7 +97,8 @@ class CorrectPanel(Section):
         self.fill(row_of(accept["slice"], accept["object"]))
         self.fill(row_of(accept["class"], accept["volume"]), row_of(self._undo, self._redo))
         self.fill(row_of(self._next, self._unsure), self._hint)
-        self.fill(row_of(self._lock_slice, self._lock_class, self._unlock), self._locks)
+        self.fill(row_of(self._lock_slice, self._lock_class))
+        self.fill(row_of(self._lock_object, self._unlock), self._locks)
         start_row = row_of(self._start, self._use)
         start_row.setStretch(0, 1)
         self.fill(start_row, self._learn)
@@ -108,11 +118,12 @@ class CorrectPanel(Section):
     def allow_guide(self, why_not: str) -> None:
         """Enable looking for the next place, or say why it is disabled."""
         self._next.allow(why_not)
-        self._unsure.setEnabled(not why_not)
+        allow(self._unsure, _UNSURE, why_not)
 
     def allow_final(self, why_not: str, why_no_slice: str = "") -> None:
         """Enable what needs final labels, or say why it is disabled: all, or for the slice."""
         self._lock_class.allow(why_not)
+        self._lock_object.allow(why_not)
         for button in (self._lock_slice, self._learn):
             button.allow(why_not or why_no_slice)
 
@@ -141,6 +152,7 @@ class CorrectPanel(Section):
             self.start_wanted.emit(self._listed[self._start.currentIndex()])
 
 
+_UNSURE = "Show where the model is unsure, bright = unsure."
 _UNDO = "Take the last step back."
 _REDO = "Do the step that was taken back again."
 _ACCEPT = {

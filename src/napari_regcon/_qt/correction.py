@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon.errors import InputError
-from napari_regcon.session.accept import Scope, accept, object_at
+from napari_regcon.session.accept import Scope, accept, object_planes
 from napari_regcon.session.start_from import copy_labels
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from napari_regcon.session.locks import Locks
     from napari_regcon.session.painted import PaintedPlanes, Prefix
     from napari_regcon.types import LazyArray
-
-LARGEST_OBJECT_VOXELS = 2**30
-"""In larger volumes an object is followed on its slice only."""
 
 
 class Correction(QObject):
@@ -108,7 +105,7 @@ class Correction(QObject):
         work = self._workspace.current
         if work is None:
             return
-        place = self._place_under_mouse(work)
+        place = self._workspace.sight.place_under_mouse(work)
         if place is None:
             self.failed.emit("Point at an object of the prediction first, then use the key.")
             return
@@ -190,7 +187,8 @@ class Correction(QObject):
         edit = work.state.history.redo() if forward else work.state.history.undo()
         if edit is not None:
             final = self._finals.final_of(work)[1]
-            self._run(work, _apply(edit, final, forward=forward), self._stepped)
+            steps = _apply(edit, final, work.state.locks, forward=forward)
+            self._run(work, steps, self._stepped)
 
     def _stepped(self, _work: ImageWork, title: str) -> None:
         self.busy = False
@@ -202,14 +200,6 @@ class Correction(QObject):
         self.failed.emit(message)
         self.changed.emit()
 
-    def _place_under_mouse(self, work: ImageWork) -> tuple[int, ...] | None:
-        position = self._workspace.viewer.cursor.position
-        geometry = work.state.geometry
-        pixel = [round(float(p)) for p in work.layer.world_to_data(position)]
-        place = tuple(pixel[s] for s in geometry.order)
-        inside = all(0 <= i < n for i, n in zip(place, geometry.label_shape, strict=True))
-        return place if inside else None
-
 
 def _planes(work: ImageWork) -> list[Prefix]:
     return list(np.ndindex(work.state.geometry.label_shape[:-2]))
@@ -220,14 +210,8 @@ def _name(prefix: Prefix) -> str:
 
 
 def _object_scope(prediction: LazyArray, place: tuple[int, ...]) -> Scope:
-    """Return the object at a place; on its slice only where the volume is very large."""
-    prefix = place[:-2]
-    if int(np.prod(prediction.shape)) > LARGEST_OBJECT_VOXELS:
-        flat = object_at(prediction[prefix], place[-2:])
-        return Scope("accept an object", [prefix], mask={prefix: flat})
-    mask = object_at(prediction, place)
-    planes = [tuple(int(i) for i in p) for p in np.argwhere(mask.any(axis=(-2, -1)))]
-    return Scope("accept an object", planes, mask=mask)
+    masks = object_planes(prediction, place)
+    return Scope("accept an object", list(masks), mask=masks)
 
 
 def _accept(
@@ -241,7 +225,9 @@ def _accept(
     return edit
 
 
-def _apply(edit: Edit, final: LazyArray, *, forward: bool) -> Generator[Prefix, None, str]:
-    for box in edit.apply(final, forward=forward):
+def _apply(
+    edit: Edit, final: LazyArray, locks: Locks, *, forward: bool
+) -> Generator[Prefix, None, str]:
+    for box in edit.apply(final, forward=forward, locks=locks):
         yield box.start[:-2]
     return f"{'Did again' if forward else 'Took back'}: {edit.title}."

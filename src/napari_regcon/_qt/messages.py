@@ -36,6 +36,7 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
     core.filling.noted.connect(panels.labels.filling.say)
     core.region_brush.noted.connect(panels.regions.say)
     core.volume.noted.connect(panels.segment.say)
+    core.locking.noted.connect(panels.correct.say)
     core.correction.noted.connect(panels.correct.say)
     core.correction.failed.connect(panels.correct.say)
     core.guide.progressed.connect(partial(status.begin, "guide"))

@@ -109,6 +109,12 @@ class Hint(QLabel):
         self.setVisible(bool(text))
 
 
+def allow(control: QWidget, tooltip: str, why_not: str = "") -> None:
+    """Enable a control, or disable it and say why after what it does."""
+    control.setEnabled(not why_not)
+    control.setToolTip(f"{tooltip}\nNot now: {why_not}" if why_not else tooltip)
+
+
 class ActionButton(QPushButton):
     """A button that says why it is disabled.
 
@@ -153,8 +159,7 @@ class ActionButton(QPushButton):
         if why_not == self._why_not and self.isEnabled() == (not why_not):
             return
         self._why_not = why_not
-        self.setEnabled(not why_not)
-        self.setToolTip(f"{self._tooltip}\nNot now: {why_not}" if why_not else self._tooltip)
+        allow(self, self._tooltip, why_not)
 
 
 class Choice(QComboBox):

@@ -20,6 +20,7 @@ KEYS = {
     "segment_slice": "Control-Enter",
     "accept_slice": "Control-Shift-Enter",
     "accept_object": "Control-Shift-A",
+    "lock_object": "Control-Shift-L",
     "where_next": "Control-J",
 }
 

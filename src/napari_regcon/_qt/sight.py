@@ -1,4 +1,4 @@
-"""What of an image is on screen: where the sliders stand, and what the camera sees."""
+"""What of an image is on screen: where sliders and mouse stand, and what the camera sees."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ class Sight:
         camera = getattr(self._viewer, "scene", self._viewer).camera  # napari 0.9 has moved it
         where = [float(world[axis - offset]) for axis in self._viewer.dims.displayed]
         camera.center = (*tuple(camera.center)[: 3 - len(where)], *where)
+
+    def place_under_mouse(self, work: ImageWork) -> tuple[int, ...] | None:
+        """Return the index, in label axes, of the pixel that the mouse was last over, if any."""
+        geometry = work.state.geometry
+        pixel = [round(float(p)) for p in work.layer.world_to_data(self._viewer.cursor.position)]
+        place = tuple(pixel[s] for s in geometry.order)
+        inside = all(0 <= i < n for i, n in zip(place, geometry.label_shape, strict=True))
+        return place if inside else None
 
     def _displayed(self, work: ImageWork) -> set[int]:
         dims = self._viewer.dims

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from napari_regcon.session.painted import PaintedPlanes, Prefix
     from napari_regcon.types import LazyArray
 
+LARGEST_OBJECT_VOXELS = 2**30
+"""In larger volumes an object is followed on its slice only."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scope:
@@ -108,12 +111,41 @@ def accept(
     return Edit(scope.title, tuple(changes))
 
 
-def object_at(prediction: LazyArray, place: tuple[int, ...]) -> np.ndarray:
-    """Return the connected object of a prediction that covers a pixel.
+def object_planes(labels: LazyArray, place: tuple[int, ...]) -> dict[Prefix, np.ndarray]:
+    """Return the connected object that covers a pixel, plane by plane.
 
     Parameters
     ----------
-    prediction : array
+    labels : array
+        Label volume.
+    place : tuple of int
+        Index of a pixel.
+
+    Returns
+    -------
+    dict
+        For each plane that it reaches its ``(Y, X)`` bool mask; only the one plane where the volume
+        is very large.
+
+    Raises
+    ------
+    InputError
+        If nothing is there.
+    """
+    prefix = place[:-2]
+    if int(np.prod(labels.shape)) > LARGEST_OBJECT_VOXELS:
+        return {prefix: object_at(labels[prefix], place[-2:])}
+    mask = object_at(labels, place)
+    planes = (tuple(int(i) for i in p) for p in np.argwhere(mask.any(axis=(-2, -1))))
+    return {p: mask[p] for p in planes}
+
+
+def object_at(array: LazyArray, place: tuple[int, ...]) -> np.ndarray:
+    """Return the connected object that covers a pixel.
+
+    Parameters
+    ----------
+    array : array
         Label volume.
     place : tuple of int
         Index of a pixel.
@@ -121,19 +153,19 @@ def object_at(prediction: LazyArray, place: tuple[int, ...]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        bool, of the shape of the prediction.
+        bool, of the shape of the volume.
 
     Raises
     ------
     InputError
-        If nothing is predicted there.
+        If nothing is there.
     """
     from skimage.segmentation import flood
 
-    labels = np.asarray(prediction)
+    labels = np.asarray(array)
     if not labels[place]:
         raise InputError(
-            "Nothing is predicted at this place.",
-            next_step="Point at an object of the prediction.",
+            "There is no object at this place.",
+            next_step="Point at one and use the key again.",
         )
     return np.asarray(flood(labels, place, connectivity=1))

@@ -1,7 +1,8 @@
 """Edits the tool made to a label volume, as values that can be undone and done again.
 
 An edit holds only the boxes that changed, before and after, compressed. The history forgets its
-oldest edits when a bound in bytes is reached. It knows neither layers nor who made an edit.
+oldest edits when a bound in bytes is reached. Pixels that changed since, or are locked by now, are
+left alone. It knows neither layers nor who made an edit.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from napari_regcon.types import Box, LazyArray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from napari_regcon.session.locks import Locks
 
 DEFAULT_BYTES = 256 * 1024**2
 
@@ -86,7 +89,7 @@ class Edit:
     title : str
         What was done, for a tooltip: "accept slice 12".
     changes : tuple of BoxChange
-        Boxes that do not overlap.
+        Boxes that do not overlap, each on one plane.
     """
 
     title: str
@@ -97,8 +100,12 @@ class Edit:
         """Memory it takes."""
         return sum(change.nbytes for change in self.changes)
 
-    def apply(self, array: LazyArray, *, forward: bool) -> Iterator[Box]:
+    def apply(
+        self, array: LazyArray, *, forward: bool, locks: Locks | None = None
+    ) -> Iterator[Box]:
         """Write the edit into an array, box after box.
+
+        Pixels that are not as the edit left them stay: somebody painted there since.
 
         Parameters
         ----------
@@ -106,6 +113,8 @@ class Edit:
             The label volume; anything that can be assigned to by slices.
         forward : bool
             True does it (again), False undoes it.
+        locks : Locks, optional
+            What must not change.
 
         Yields
         ------
@@ -113,8 +122,16 @@ class Edit:
             Each box after it is written.
         """
         for change in self.changes:
-            array[change.box.slices] = change.pixels(forward=forward)  # type: ignore[index]
-            yield change.box
+            box = change.box
+            here = np.asarray(array[box.slices])
+            wanted = here == change.pixels(forward=not forward)
+            if locks is not None:
+                prefix = box.start[:-2]
+                locked = locks.locked(prefix, np.asarray(array[prefix]))
+                wanted &= ~locked[box.slices[-2:]]
+            new = np.where(wanted, change.pixels(forward=forward), here)
+            array[box.slices] = new  # type: ignore[index]
+            yield box
 
 
 class History:
