@@ -108,6 +108,19 @@ def test_opacity_visibility_and_selection_stay_as_they_are(painted):
     assert not prediction.visible
 
 
+def test_nobody_can_paint_where_the_next_preview_would_wipe_it_out(painted):
+    painted.client.say(answer(painted.client.last(Preview)))
+    prediction = painted.core.workspace.current.prediction
+    painted.viewer.layers.selection.active = prediction
+    assert not prediction.editable
+    prediction.mode = "paint"
+    assert str(prediction.mode) == "pan_zoom"
+    for where in (9, 2):  # outside of the image, and back
+        painted.core.guard.check()
+        painted.viewer.dims.set_current_step(0, where)
+    assert not prediction.editable
+
+
 def test_moving_to_another_slice_previews_that_one(painted, qtbot):
     painted.viewer.dims.set_current_step(0, 4)
     qtbot.waitUntil(lambda: painted.client.last(Preview).prefix == (4,), timeout=30_000)

@@ -64,6 +64,20 @@ def test_the_brush_does_nothing_outside_and_is_back_inside(shallow):
     assert painted_slices(shallow) == [2]
 
 
+def test_strokes_can_still_be_undone_after_a_look_outside(shallow):
+    layer = shallow.core.workspace.current.labels
+    shallow.viewer.dims.set_current_step(0, 2)
+    drag(shallow)
+    assert painted_slices(shallow) == [2]
+    shallow.viewer.dims.set_current_step(0, 9)
+    shallow.viewer.dims.set_current_step(0, 1)
+    layer.undo()
+    assert painted_slices(shallow) == []
+    shallow.viewer.dims.set_current_step(0, 9)
+    layer.redo()
+    assert painted_slices(shallow) == [2]
+
+
 def test_in_front_of_the_first_slice_nothing_is_painted_on_the_last(shallow):
     shallow.viewer.layers["deep"].translate = (-6, 0, 0)
     shallow.viewer.dims.set_point(0, -1)

@@ -47,7 +47,7 @@ class PaintGuard(QObject):
             layer
             for work in self._workspace.works()
             if self._workspace.sight.outside(work)
-            for layer in (work.labels, work.prediction, work.final)
+            for layer in (work.labels, work.final)
             if layer is not None
         ]
         for layer in [layer for layer in self._modes if layer not in outside]:
@@ -55,7 +55,7 @@ class PaintGuard(QObject):
         for layer in outside:
             if layer.editable and layer not in self._modes:
                 self._modes[layer] = str(layer.mode)
-                layer.editable = False
+                _take_brush_away(layer)
 
     def close(self) -> None:
         """Let all layers be edited again."""
@@ -67,3 +67,12 @@ class PaintGuard(QObject):
     def _release(self, layer: Labels) -> None:
         layer.editable = True
         layer.mode = self._modes.pop(layer)
+
+
+def _take_brush_away(layer: Labels) -> None:
+    """Make a layer one that cannot be edited; napari would forget what can be undone on it."""
+    names = ("_undo_history", "_redo_history")
+    steps = {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    layer.editable = False
+    for name, value in steps.items():
+        setattr(layer, name, value)

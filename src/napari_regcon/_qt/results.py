@@ -1,7 +1,8 @@
 """The prediction layer of each image: made when first needed, written box by box.
 
-The tool writes only here. An answer that is older than what is on a plane is dropped. Opacity
-and visibility stay as the user set them.
+The tool writes only here, and nobody can paint here, as the next preview would wipe it out. An
+answer that is older than what is on a plane is dropped. Opacity and visibility stay as the user
+set them.
 """
 
 from __future__ import annotations
@@ -170,6 +171,7 @@ class Results(QObject):
 
     def _make(self, work: ImageWork) -> Labels:
         work.prediction = self.add_layer(work, "prediction")
+        work.prediction.editable = False
         self.layer_made.emit(work)
         return work.prediction
 
