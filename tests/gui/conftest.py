@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
+from napari_regcon._qt.sources import make_source
 from napari_regcon._qt.widget import RegconWidget
 from napari_regcon.worker.protocol import EngineReady, Preview, SegmentVolume
 from napari_regcon.worker.shared import SharedBuffer
@@ -62,6 +64,22 @@ def own_folders(tmp_path, monkeypatch):
     """Keep saved sessions and cached features out of the user's folders."""
     monkeypatch.setenv("NAPARI_REGCON_SESSIONS_DIR", str(tmp_path / "sessions"))
     monkeypatch.setenv("NAPARI_REGCON_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """Return an event without which no image is read to its end, as if it were very large."""
+    go = threading.Event()
+
+    def slowly(*args):
+        steps = make_source(*args)
+        yield next(steps)
+        while not go.wait(0.01):
+            yield None
+        return (yield from steps)
+
+    monkeypatch.setattr("napari_regcon._qt.supply.make_source", slowly)
+    return go
 
 
 @pytest.fixture

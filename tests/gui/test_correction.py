@@ -85,25 +85,40 @@ def test_one_class_is_accepted(predicted, qtbot):
     assert (final(predicted)[5, 5:20, 5:20] == 2).all()
 
 
-def test_the_object_under_the_mouse_is_accepted(predicted, qtbot):
-    predicted.viewer.window._qt_window.show()
-    predicted.viewer.reset_view()
-    canvas = canvas_of(predicted.viewer)
+def press_over(widget, qtbot, key, y, x):
+    """Put the mouse on a pixel and press a key, with Ctrl and Shift."""
+    canvas = canvas_of(widget.viewer)
     no = Qt.MouseButton.NoButton
-    point = on_canvas(predicted.viewer, 45, 55)
+    point = on_canvas(widget.viewer, y, x)
 
     def hovers():
         send(canvas, canvas_move(), point, no, no)
-        return abs(predicted.viewer.cursor.position[1] - 45) < 2
+        return abs(widget.viewer.cursor.position[1] - y) < 2
 
     qtbot.waitUntil(hovers, timeout=30_000)
     both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
-    qtbot.keyClick(canvas, Qt.Key.Key_A, both)
+    qtbot.keyClick(canvas, key, both)
+
+
+def test_the_object_under_the_mouse_is_accepted_and_locked(predicted, qtbot):
+    predicted.viewer.window._qt_window.show()
+    predicted.viewer.reset_view()
+    press_over(predicted, qtbot, Qt.Key.Key_A, 45, 55)
     qtbot.waitUntil(lambda: predicted.core.workspace.current.state.history.next_undo is not None)
     wanted = np.zeros((6, 64, 80), dtype=bool)
     wanted[1:4, 30:60, 40:70] = True
     assert np.array_equal(final(predicted) == 2, wanted)
     assert not (final(predicted) == 1).any()
+
+    press_over(predicted, qtbot, Qt.Key.Key_L, 45, 55)
+    locks = predicted.core.workspace.current.state.locks
+    qtbot.waitUntil(lambda: locks.n_pixel_planes == 3, timeout=30_000)
+    assert predicted.panels.correct._hint.text() == "Locked the object, on 3 slices."
+    assert locks.pixels()[(2,)].box == Box((30, 40), (60, 70))
+    predicted.core.workspace.current.prediction.data[:] = 1
+    press(predicted, qtbot, predicted.panels.correct._accept["volume"])
+    strokes = np.asarray(predicted.core.workspace.current.labels.data) == 2
+    assert np.array_equal(final(predicted) == 2, wanted | strokes)
 
 
 def canvas_move():
@@ -134,6 +149,18 @@ def test_locked_slices_classes_and_painted_pixels_stay(predicted, qtbot):
     press(predicted, qtbot, correct._accept["volume"])
     assert final(predicted)[4, 50, 50] == 1
     assert not correct._unlock.isEnabled()
+
+
+def test_undo_leaves_what_a_person_painted_since(predicted, qtbot):
+    correct = predicted.panels.correct
+    press(predicted, qtbot, correct._accept["volume"])
+    layer = predicted.core.workspace.current.final
+    layer.brush_size = 1
+    layer.paint((4, 50, 50), 2)
+    for button in (correct._undo, correct._redo, correct._undo):
+        press(predicted, qtbot, button)
+        assert final(predicted)[4, 50, 50] == 2
+    assert np.count_nonzero(final(predicted)) == 1
 
 
 def test_another_tools_labels_are_corrected(predicted, qtbot):
@@ -208,12 +235,13 @@ def test_uncertainty_is_shown_on_request(painted, qtbot):
 
 
 def test_work_is_saved_by_itself_and_brought_back(painted, qtbot):
-    with qtbot.waitSignal(painted.core.autosave.saved, timeout=30_000) as saved:
+    def is_renamed(path):
+        return [c.name for c in load_session(path).classes] == ["background", "vesicle"]
+
+    with qtbot.waitSignal(painted.core.autosave.saved, timeout=30_000, check_params_cb=is_renamed):
         painted.core.classes.rename(2, "vesicle")
         painted.core.marking.mark_slice()
         painted.panels.model._form._controls["dimensions"].value = 3
-    state = load_session(saved.args[0])
-    assert [c.name for c in state.classes] == ["background", "vesicle"]
     _layer, labels = painted.core.results.prediction_of(painted.core.workspace.current)
     labels[:] = 2
     painted.core.workspace.current.state.predictions.preview_done((2,), 1)
@@ -244,6 +272,72 @@ def test_work_is_saved_by_itself_and_brought_back(painted, qtbot):
     again.core.link.wake()
     sent = [r for r in again.core.link._client.sent if isinstance(r, Configure)]
     assert sent[-1].parameters == (("dimensions", 3),)
+
+
+def again_on(widget, qtbot, image):
+    """Close a dock and open another one on the same image; return it once it offers something."""
+    widget.core.close()
+    widget.viewer.layers.clear()
+    widget.viewer.add_image(image)
+    again = RegconWidget(widget.viewer, make_client=FakeClient)
+    widget.viewer.window.add_dock_widget(again)
+    qtbot.waitUntil(lambda: not again.panels.labels._earlier_box.isHidden(), timeout=30_000)
+    return again
+
+
+def test_final_labels_without_a_single_stroke_are_brought_back(dock, qtbot):
+    widget = dock()
+    widget.viewer.add_labels(np.ones((6, 64, 80), np.uint8), name="from elsewhere")
+    press(widget, qtbot, widget.panels.correct._use)
+    work = widget.core.workspace.current
+    assert work.labels is None
+    work.final.paint((2, 5, 5), 2)
+    corrected, locked = np.array(work.final.data), set(work.state.locks.pixels())
+    again = again_on(widget, qtbot, work.layer.data)
+    assert again.panels.labels._earlier.text().endswith("): final labels.")
+    again.panels.labels._bring.click()
+    work = again.core.workspace.current
+    assert np.array_equal(work.final.data, corrected)
+    assert set(work.state.locks.pixels()) == locked == {(2,)}
+
+
+def test_strokes_on_an_image_that_is_still_being_read_are_saved(dock, qtbot, reading):
+    widget = dock(False)
+    widget.viewer.add_image(np.zeros((6, 64, 80), np.uint8))
+    with qtbot.waitSignal(widget.core.autosave.saved, timeout=30_000) as saved:
+        stroke(widget, 1, [(2, 5, 5), (2, 5, 6)])
+    assert widget.core.workspace.current.source is None
+    (image,) = load_session(saved.args[0]).images
+    assert image.patches[(2,)].counts == {1: 2}
+    assert (image.shape, image.dtype, len(image.scale)) == ((6, 64, 80), "uint8", 3)
+
+
+def test_autosave_waits_for_no_other_work(painted, qtbot):
+    def endless():
+        while True:
+            yield
+
+    for _ in range(4):
+        painted.core.background.start(endless())
+    with qtbot.waitSignal(painted.core.autosave.saved, timeout=30_000) as saved:
+        stroke(painted, 2, [(4, 50, x) for x in range(5, 30)])
+    assert saved.args[0] == painted.core.autosave.path_for(painted.core.workspace.current)
+
+
+def test_what_was_about_to_be_saved_is_saved_at_the_end(painted, qtbot):
+    autosave, work = painted.core.autosave, painted.core.workspace.current
+    path = autosave.path_for(work)
+
+    def before():
+        while True:
+            yield
+
+    autosave._saver.start(before())
+    stroke(painted, 2, [(4, 50, x) for x in range(5, 30)])
+    qtbot.waitUntil(lambda: (4,) in dict(work.state.painted.items()), timeout=30_000)
+    autosave._save_all()
+    painted.core.close()
+    assert load_session(path).image.patches[(4,)].counts == {2: 25}
 
 
 def test_an_earlier_session_can_be_discarded(painted, qtbot):

@@ -60,6 +60,24 @@ def test_removing_the_dock_ends_the_engine_and_a_new_one_goes_on(painted, qtbot)
     qtbot.waitUntil(lambda: work.state.painted.counts() != {}, timeout=30_000)
 
 
+def test_closing_the_dock_ends_the_engine_and_gives_its_keys_back(dock, qtbot):
+    widget = dock(show=True)
+    client, viewer = widget.client, widget.viewer
+    stroke(widget, 1, [(0, 5, 5)])
+    own_dock = widget.parent()
+    own_dock.title.close_button.click()  # the cross in its corner
+    qtbot.waitUntil(lambda: client.closed, timeout=30_000)
+    assert not viewer.keymap
+
+
+def test_a_dock_that_moves_to_another_place_goes_on(dock, qapp):
+    widget = dock()
+    widget.viewer.window.remove_dock_widget(widget)
+    widget.viewer.window.add_dock_widget(widget, name="elsewhere", area="left")
+    qapp.processEvents()
+    assert not widget.client.closed
+
+
 def test_quitting_the_application_ends_the_engine(dock, qapp):
     widget = dock()
     qapp.aboutToQuit.emit()

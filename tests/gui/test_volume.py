@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_regcon.errors import InputError
 from napari_regcon.types import Box, Note, Progress
 from napari_regcon.worker.protocol import (
     EngineDied,
@@ -153,6 +154,42 @@ def test_a_volume_started_right_after_the_first_strokes_sees_them(dock, qtbot):
     widget.core.volume.start()
     qtbot.waitUntil(lambda: widget.client.of(SegmentVolume) != [], timeout=30_000)
     assert told(widget) == {(2,): 50}
+
+
+@pytest.mark.parametrize("what", ["volume", "guide"])
+def test_work_waits_for_strokes_on_an_image_that_is_still_being_read(painted, qtbot, reading, what):
+    first = painted.core.workspace.current
+    other = painted.viewer.add_image(np.zeros((6, 64, 80), np.uint8), name="other")
+    painted.core.workspace.choose(other)
+    stroke(painted, 2, [(1, 10, x) for x in range(5, 30)])
+    painted.core.workspace.choose(first.layer)
+    kind = {"volume": SegmentVolume, "guide": Preview}[what]
+    painted.panels.segment.set_live(False)
+    n_before = len(painted.client.of(kind))
+    getattr(painted.core, what).start()
+    if what == "volume":
+        qtbot.waitUntil(lambda: "first" in painted.panels.segment._note.text(), timeout=30_000)
+    assert getattr(painted.core, what).running
+    assert len(painted.client.of(kind)) == n_before
+    reading.set()
+    qtbot.waitUntil(lambda: len(painted.client.of(kind)) > n_before, timeout=30_000)
+    since = painted.client.sent.index(painted.client.last(kind))
+    paints = [r for r in painted.client.sent[:since] if isinstance(r, Paint)]
+    assert len({r.image_id for r in paints}) == 2
+
+
+def test_an_image_that_cannot_be_read_is_told(dock, qtbot, monkeypatch):
+    def fail(*_args):
+        raise InputError("There is no room for it.")
+        yield
+
+    monkeypatch.setattr("napari_regcon._qt.supply.make_source", fail)
+    widget = dock(False)
+    with qtbot.waitSignal(widget.core.workspace.failed, timeout=30_000):
+        widget.viewer.add_image(np.zeros((6, 64, 80), np.uint8), name="cells")
+    with qtbot.waitSignal(widget.core.volume.failed, timeout=30_000) as failed:
+        widget.core.volume.start()
+    assert failed.args == ["'cells' could not be read."]
 
 
 def test_a_volume_waits_until_a_chosen_layer_is_looked_through(dock, qtbot):

@@ -1,7 +1,8 @@
 """Saves what was painted and decided by itself, and offers it back on the same image.
 
-A few seconds after a change the state is written in the background, into a file of this dock's
-own. When an image is opened on which an earlier session left something, it is offered.
+A few seconds after a change the state is written in the background, one state after the other,
+into a file of this dock's own. When an image is opened on which an earlier session left
+something, it is offered.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_regcon._qt.background import Background
 from napari_regcon.errors import InputError, RegconError
 from napari_regcon.session import store
 from napari_regcon.session.files import load_session, save_session
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from napari_regcon._qt.background import Background
     from napari_regcon._qt.snapshot import Snapshot
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.session.saved import SessionState
@@ -39,7 +40,7 @@ class Autosave(QObject):
     snapshot : Snapshot
         Says what is saved.
     background : Background
-        Does the work.
+        Looks for earlier sessions.
     parent : QObject, optional
         Owner.
 
@@ -68,6 +69,9 @@ class Autosave(QObject):
         self._workspace = workspace
         self._snapshot = snapshot
         self._background = background
+        self._saver = Background(self, n_threads=1)  # never behind long work, nor out of order
+        self._saving: dict[Path, SessionState] = {}
+        self._had_labels: set[str] = set()
         self._paths: dict[str, Path] = {}
         self._dirty: dict[str, tuple[SessionState, Path]] = {}
         self._asked: set[str] = set()
@@ -76,6 +80,7 @@ class Autosave(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
         self._timer.timeout.connect(self._save_all)
+        workspace.supply.recognised.connect(self.note)
         workspace.opened.connect(self._look_for_earlier)
         workspace.removed.connect(self._on_removed)
 
@@ -86,7 +91,7 @@ class Autosave(QObject):
         what was painted on it is wanted back.
         """
         work = work or self._workspace.current
-        if work is None or work.source is None or work.labels is None:
+        if work is None or self._has_lost_labels(work) or not work.state.fingerprint:
             return
         self._dirty[work.image_id] = (self._snapshot.of(work), self.path_for(work))
         if not self._timer.isActive():  # never put off, so that it happens in time
@@ -132,12 +137,15 @@ class Autosave(QObject):
     def close(self) -> None:
         """Save what is not saved yet, at once."""
         self._timer.stop()
-        for image_id in list(self._dirty):
-            self._save_now(image_id)
+        self._saver.close()
+        waiting = {**self._saving, **{path: state for state, path in self._dirty.values()}}
+        self._dirty.clear()
+        for path, state in waiting.items():
+            self._save_now(state, path)
 
     def keep_apart(self, work: ImageWork) -> None:
         """Write what an image looks like now into a file that nothing writes to again."""
-        if work.source is not None and work.labels is not None:
+        if work.state.fingerprint and work.labels is not None:
             path = store.new_session_path(work.state.fingerprint)
             self._start(self._snapshot.of(work), path)
 
@@ -148,11 +156,19 @@ class Autosave(QObject):
 
     def _start(self, state: SessionState, path: Path) -> None:
         if _is_worth_it(state, path):
-            work = _save(state, path)
-            self._background.start(work, done=self.saved.emit, failed=self._on_failed)
+            self._saving[path] = state
+            self._saver.start(
+                _save(state, path),
+                done=lambda _: self._on_saved(state, path),
+                failed=self._on_failed,
+            )
 
-    def _save_now(self, image_id: str) -> None:
-        state, path = self._dirty.pop(image_id)
+    def _on_saved(self, state: SessionState, path: Path) -> None:
+        if self._saving.get(path) is state:
+            del self._saving[path]
+        self.saved.emit(path)
+
+    def _save_now(self, state: SessionState, path: Path) -> None:
         try:
             if _is_worth_it(state, path):
                 save_session(with_sum(state), path)
@@ -164,9 +180,14 @@ class Autosave(QObject):
 
     def _on_removed(self, work: ImageWork) -> None:
         if work.image_id in self._dirty:
-            self._save_now(work.image_id)
+            self._start(*self._dirty.pop(work.image_id))
         self._paths.pop(work.image_id, None)
         self._earlier.pop(work.image_id, None)
+
+    def _has_lost_labels(self, work: ImageWork) -> bool:
+        if work.labels is not None:
+            self._had_labels.add(work.image_id)
+        return work.labels is None and work.image_id in self._had_labels
 
     def _look_for_earlier(self, work: ImageWork) -> None:
         if work.image_id in self._asked:
@@ -186,9 +207,10 @@ class Autosave(QObject):
         self._earlier[work.image_id] = (path, state)
         when = time.strftime("%d %b %Y, %H:%M", time.localtime(modified))
         n = len(state.image.patches)
-        painted = f"{n} painted slice{'s' if n != 1 else ''}"
-        also = " and final labels" if store.final_path(path).exists() else ""
-        self.offered.emit(work, f"You worked on this image before ({when}): {painted}{also}.")
+        has_final = store.final_path(path).exists()
+        parts = [f"{n} painted slice{'s' if n != 1 else ''}"] if n or not has_final else []
+        what = " and ".join([*parts, "final labels"] if has_final else parts)
+        self.offered.emit(work, f"You worked on this image before ({when}): {what}.")
 
 
 def _is_worth_it(state: SessionState, path: Path) -> bool:

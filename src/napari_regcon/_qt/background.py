@@ -53,13 +53,15 @@ class Background(QObject):
     ----------
     parent : QObject, optional
         Owner.
+    n_threads : int
+        How many threads; with one, work is done in the order in which it was started.
     """
 
     _report = Signal(object, object, object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, n_threads: int = 2) -> None:
         super().__init__(parent)
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="ThreadPoolExecutor-regcon")
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="ThreadPoolExecutor-regcon")
         self._tasks: set[Task] = set()
         self._closed = False
         self._report.connect(self._deliver)  # queued, as it is emitted in other threads

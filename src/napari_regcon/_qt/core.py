@@ -110,7 +110,7 @@ class DockCore(QObject):
         self.sessions = SessionFiles(
             self.workspace, self.watch, self.snapshot, self.background, self
         )
-        self.locking = Locking(self.workspace, self)
+        self.locking = Locking(self.workspace, self.background, self)
         self.finals = Finals(
             self.workspace, self.classes, self.results, self.autosave.final_file, self
         )

@@ -82,6 +82,7 @@ class Guide(QObject):
         self._ring: Points | None = None
         self._buffers: tuple[SharedBuffer, SharedBuffer] | None = None
         link.event.connect(self._on_event)
+        watch.caught_up.connect(self._begin)
         workspace.removed.connect(self._on_removed)
 
     @property
@@ -91,11 +92,22 @@ class Guide(QObject):
 
     def start(self) -> None:
         """Look for the next place on the chosen image."""
-        work = self._workspace.current
-        if work is None or self.running:
+        if self._workspace.current is None or self.running:
             return
+        self._work = self._workspace.current
         self._watch.catch_up()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Choose the slices, once everything painted up to now is known."""
+        work = self._work
+        if work is None or self._buffers is not None:
+            return
+        if not self._watch.knows_all():
+            self.progressed.emit("Looking at the images and at what is painted first …")
+            return
         if not self._workspace.supply.tell_painted(work):
+            self._stop(f"{work.state.name!r} could not be read.")
             return
         geometry = work.state.geometry
         painted = [prefix for prefix, _ in work.state.painted.items()]
@@ -104,7 +116,6 @@ class Guide(QObject):
         self._total, self._places = len(self._queue), []
         shape = geometry.plane_shape
         self._buffers = (SharedBuffer.create(shape, np.uint8), SharedBuffer.create(shape, np.uint8))
-        self._work = work
         self._ask_next()
 
     def clear_mark(self, _work: object = None) -> None:

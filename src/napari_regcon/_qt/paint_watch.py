@@ -1,4 +1,8 @@
-"""Watches the label layer of every image, and knows when everything painted is known."""
+"""Watches the label layer of every image, and knows when everything painted is known.
+
+What is painted on an image that is still being read counts as not yet known: the engine could
+not be told of it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,8 @@ class PaintWatch(QObject):
     refused : Signal
         str: why what is painted cannot be used.
     caught_up : Signal
-        Everything painted up to now, on any image, is known.
+        Everything painted up to now, on any image, is known, and can be told to the engine
+        unless its image cannot be read.
     """
 
     changed = Signal(object)
@@ -46,6 +51,8 @@ class PaintWatch(QObject):
         super().__init__(parent)
         self._workspace = workspace
         self._trackers: dict[ImageWork, PaintTracker] = {}
+        workspace.opened.connect(self._on_caught_up)
+        workspace.failed.connect(self._on_caught_up)
 
     def start(self, work: ImageWork, layer: Labels) -> None:
         """Watch this layer of an image from now on, and no other.
@@ -87,7 +94,9 @@ class PaintWatch(QObject):
         return not any(tracker.behind for tracker in self._trackers.values())
 
     def knows_all(self) -> bool:
-        """Tell whether all label layers have been looked at since they were last edited."""
+        """Tell whether label layers have been looked at since they were edited, and images read."""
+        if self._workspace.supply.is_reading(self._workspace.current):
+            return False
         return not any(t.behind or t.scanning for t in self._trackers.values())
 
     def finish(self) -> list[ImageWork]:
@@ -109,6 +118,6 @@ class PaintWatch(QObject):
     def _on_selected_label(self, event: Any) -> None:
         self.picked.emit(int(event.source.selected_label))
 
-    def _on_caught_up(self) -> None:
+    def _on_caught_up(self, *_: object) -> None:
         if self.knows_all():
             self.caught_up.emit()

@@ -80,8 +80,7 @@ class SessionFiles(QObject):
     def save(self, path: Path) -> None:
         """Write a session file of the chosen image; the user agreed to replace what is there."""
         work = self._workspace.current
-        if work is None or work.source is None:
-            self.failed.emit("The image is still being read. Try again in a moment.")
+        if work is None:
             return
         self._wanted = (work, path)
         self._watch.catch_up()
@@ -92,8 +91,11 @@ class SessionFiles(QObject):
         if self._wanted is None or not self._watch.knows_all():
             return
         (work, path), self._wanted = self._wanted, None
-        if work not in self._workspace.works() or work.source is None:
+        if work not in self._workspace.works():
             self.failed.emit(f"{work.state.name!r} was removed before its session was saved.")
+            return
+        if not work.state.fingerprint:
+            self.failed.emit(f"{work.state.name!r} could not be read.")
             return
         steps = _save(self._snapshot.of(work, with_others=True), path)
         self._background.start(steps, done=self.saved.emit, failed=self.failed.emit)

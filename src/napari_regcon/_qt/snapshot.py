@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 
+from napari_regcon._qt.layers import finest
+from napari_regcon._qt.sources import paths_behind, place_of
+from napari_regcon.data.fingerprint import type_name
 from napari_regcon.session.saved import SessionImage, SessionState, settled
 from napari_regcon.worker.protocol import Configure, EngineReady
 
@@ -86,24 +89,24 @@ class Snapshot(QObject):
 
 
 def _counts(work: ImageWork) -> bool:
-    """Tell whether the engine learns from an image."""
-    return work.source is not None and bool(work.state.painted.counts() or len(work.state.marks))
+    """Tell whether the engine learns from an image, once it is read."""
+    return bool(work.state.fingerprint) and work.state.is_painted
 
 
 def _image(work: ImageWork) -> SessionImage:
-    state, source, told = work.state, work.source, work.told
-    if source is None or told is None:
-        raise ValueError("an image that is still being read has no session")
+    state, layer = work.state, work.layer
+    path = work.source.path if work.source is not None else next(iter(paths_behind(layer)), None)
+    scale, units, translate = place_of(state.geometry, layer)
     return SessionImage(
         name=state.name,
         axes=state.geometry.axes,
-        shape=source.shape,
-        dtype=source.dtype,
-        fingerprint=source.fingerprint,
-        path=str(source.path.absolute()) if source.path is not None else "",
-        scale=told.scale,
-        units=told.units,
-        translate=told.translate,
+        shape=state.geometry.volume_shape,
+        dtype=type_name(finest(layer).dtype),
+        fingerprint=state.fingerprint,
+        path=str(path.absolute()) if path is not None else "",
+        scale=scale,
+        units=units,
+        translate=translate,
         patches=dict(state.painted.items()),
         marks=tuple(state.marks),
     )

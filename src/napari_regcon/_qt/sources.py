@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_regcon.data.fingerprint import fingerprint, same_samples, type_name
+from napari_regcon.data.fingerprint import fingerprint, same_samples
 from napari_regcon.data.volumes import open_volume
 from napari_regcon.errors import RegconError
 from napari_regcon.worker.protocol import FileArray, OpenImage, SharedArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_regcon.session.geometry import Geometry
     from napari_regcon.session.state import ImageState
     from napari_regcon.types import LazyArray
 
@@ -37,22 +38,13 @@ class Source:
         For the engine.
     buffer : SharedBuffer or None
         Has to be closed when the image is no longer needed.
-    fingerprint : str
-        Of shape, type and a sample of the pixels.
     path : pathlib.Path or None
-        File, where there is one.
-    shape : tuple of int
-        Shape, with axes in canonical order.
-    dtype : str
-        Type of the pixels.
+        File that the pixels come from, where there is one.
     """
 
     handle: SharedArray | FileArray
     buffer: SharedBuffer | None
-    fingerprint: str
     path: Path | None
-    shape: tuple[int, ...]
-    dtype: str
 
 
 def paths_behind(layer: Image) -> list[Path]:
@@ -62,7 +54,9 @@ def paths_behind(layer: Image) -> list[Path]:
     return [Path(p) for p in found if p and Path(p).exists()]
 
 
-def make_source(array: LazyArray, axes: str, paths: list[Path]) -> Generator[None, None, Source]:
+def make_source(
+    array: LazyArray, axes: str, paths: list[Path]
+) -> Generator[str | None, None, Source]:
     """Find or make a source for an image; a generator that can be stopped.
 
     Parameters
@@ -74,41 +68,49 @@ def make_source(array: LazyArray, axes: str, paths: list[Path]) -> Generator[Non
     paths : list of pathlib.Path
         Files that may hold the same pixels.
 
+    Yields
+    ------
+    str or None
+        First the fingerprint, as copying may take long.
+
     Raises
     ------
     InputError
         If there is not enough shared memory.
     """
     shape = tuple(int(n) for n in array.shape)
-    about = (shape, type_name(array.dtype))
-    found = fingerprint(array)
-    yield
+    yield fingerprint(array)
     for path in paths:
         if _holds(path, array, axes):
-            return Source(FileArray(path), None, found, path, *about)
-        yield
+            return Source(FileArray(path), None, path)
+        yield None
     buffer = SharedBuffer.create(shape, array.dtype)
     try:
         for index in range(shape[0]):
             buffer.array[index] = np.asarray(array[index])
-            yield
+            yield None
     except BaseException:
         buffer.close()
         raise
-    return Source(buffer.handle, buffer, found, paths[0] if paths else None, *about)
+    return Source(buffer.handle, buffer, paths[0] if paths else None)
 
 
 def opening(state: ImageState, layer: Image, source: Source) -> OpenImage:
     """Return what the engine is told of an image: its pixels, and where they lie."""
     geometry = state.geometry
+    return OpenImage(
+        state.image_id, source.handle, geometry.axes, state.name, *place_of(geometry, layer)
+    )
+
+
+def place_of(
+    geometry: Geometry, layer: Image
+) -> tuple[tuple[float, ...], tuple[str, ...], tuple[float, ...]]:
+    """Return scale, units and translation of an image, with axes in canonical order."""
     scale = dict(zip(geometry.letters, (float(s) for s in layer.scale), strict=True))
     shift = dict(zip(geometry.letters, (float(t) for t in layer.translate), strict=True))
     units = dict(zip(geometry.letters, (str(u) for u in layer.units), strict=True))
-    return OpenImage(
-        state.image_id,
-        source.handle,
-        geometry.axes,
-        state.name,
+    return (
         tuple(scale.get(a, 1.0) for a in geometry.axes),
         tuple(units.get(a, "pixel") for a in geometry.axes),
         tuple(shift.get(a, 0.0) for a in geometry.axes),

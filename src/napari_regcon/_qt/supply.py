@@ -35,12 +35,15 @@ class ImageSupply(QObject):
 
     Attributes
     ----------
+    recognised : Signal
+        ImageWork: it is known which image it is, though its pixels may still have to be copied.
     opened : Signal
         ImageWork: the engine can reach its pixels now.
     failed : Signal
         str: why it cannot.
     """
 
+    recognised = Signal(object)
     opened = Signal(object)
     failed = Signal(str)
 
@@ -64,6 +67,14 @@ class ImageSupply(QObject):
             done=lambda source: self._on_source(work, source),
             failed=lambda message: self._on_no_source(work, message),
             unused=_give_back,
+            step=lambda found: self._on_step(work, found),
+        )
+
+    def is_reading(self, current: ImageWork | None) -> bool:
+        """Tell whether an image that counts is still being read: this one, or a painted one."""
+        return any(
+            work.opening is not None and (work is current or work.state.is_painted)
+            for work in self._works
         )
 
     def close(self, work: ImageWork) -> None:
@@ -97,10 +108,14 @@ class ImageSupply(QObject):
             self._link.send(request)
             work.state.painted.touch_all()
 
+    def _on_step(self, work: ImageWork, found: str | None) -> None:
+        if found is not None:
+            work.state.fingerprint = found
+            self.recognised.emit(work)
+
     def _on_source(self, work: ImageWork, source: Source) -> None:
         work.opening = None
         work.source = source
-        work.state.fingerprint = source.fingerprint
         self._tell_image(work, source)
         self.opened.emit(work)
 

@@ -160,7 +160,7 @@ class VolumeJob(QObject):
         self._reserving = None
         self._buffer = buffer
         if not self._watch.knows_all():
-            self.noted.emit("Looking at what is painted first …")
+            self.noted.emit("Looking at the images and at what is painted first …")
         self._ask()
 
     def _ask(self) -> None:
@@ -168,10 +168,10 @@ class VolumeJob(QObject):
         work = self.work
         if work is None or self._buffer is None or self._generation:
             return
-        if not self._watch.knows_all():
+        if work.opening is not None or not self._watch.knows_all():
             return
         if not self._workspace.supply.tell_painted(work):
-            self._fail("The image is still being read. Try again in a moment.")
+            self._fail(f"{work.state.name!r} could not be read.")
             return
         done = work.state.predictions.start_volume(resume=self._resume)
         self._generation = self._link.next_generation()

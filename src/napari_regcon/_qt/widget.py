@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Shapes
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_regcon._qt.adapt_control import AdaptControl
@@ -89,6 +90,17 @@ class RegconWidget(QWidget):
         self.panels.image.start()
         self.presenter.update_all()
 
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 (Qt's name)
+        """End once napari has taken the dock out of its window: nobody else would, for long."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            QTimer.singleShot(0, self._end_if_alone)
+
+    def _end_if_alone(self) -> None:
+        if self.parent() is None:  # and was not put into another dock at once
+            self.core.close()
+            self.deleteLater()
+
     def _lay_out(self) -> None:
         outer = QVBoxLayout(self)
         outer.setContentsMargins(8, 8, 4, 4)
@@ -144,6 +156,7 @@ class RegconWidget(QWidget):
         correct.redo_wanted.connect(core.correction.redo)
         correct.lock_slice_wanted.connect(core.locking.toggle_slice)
         correct.lock_class_wanted.connect(lambda: core.locking.toggle_class(self._picked()))
+        correct.lock_object_wanted.connect(core.locking.lock_object)
         correct.unlock_wanted.connect(core.locking.unlock_all)
         correct.start_wanted.connect(core.correction.start_from)
         correct.learn_wanted.connect(core.learn_from_slice)
@@ -168,6 +181,7 @@ class RegconWidget(QWidget):
         self.shortcuts.bind(KEYS["segment_slice"], self.core.live.request_once)
         self.shortcuts.bind(KEYS["accept_slice"], self.core.correction.accept_slice)
         self.shortcuts.bind(KEYS["accept_object"], self.core.correction.accept_object)
+        self.shortcuts.bind(KEYS["lock_object"], self.core.locking.lock_object)
         self.shortcuts.bind(KEYS["where_next"], self.core.guide.start)
         self.core.on_close(self.shortcuts.close)
 

@@ -128,6 +128,12 @@ class Geometry:
         return tuple(self.shape[self.letters.index(a)] for a in self.label_axes)
 
     @property
+    def volume_shape(self) -> tuple[int, ...]:
+        """Shape of the volume, with its axes in canonical order."""
+        lengths = dict(zip(self.letters, self.shape, strict=True))
+        return tuple(lengths.get(a, self.n_colors) for a in self.axes)
+
+    @property
     def plane_shape(self) -> tuple[int, int]:
         """Shape of one plane."""
         return (self.label_shape[-2], self.label_shape[-1])

@@ -38,6 +38,11 @@ class ImageState:
         self.locks = Locks()
         self.history = History()
 
+    @property
+    def is_painted(self) -> bool:
+        """Whether anything is painted or marked as complete."""
+        return bool(self.painted.items()) or bool(len(self.marks))
+
     def missing_labels(self, background: int | None) -> str:
         """Say what has to be painted before anything can be segmented, or nothing.
 
