@@ -104,7 +104,8 @@ def test_the_object_under_the_mouse_is_accepted_and_locked(predicted, qtbot):
     predicted.viewer.window._qt_window.show()
     predicted.viewer.reset_view()
     press_over(predicted, qtbot, Qt.Key.Key_A, 45, 55)
-    qtbot.waitUntil(lambda: predicted.core.workspace.current.state.history.next_undo is not None)
+    history = predicted.core.workspace.current.state.history
+    qtbot.waitUntil(lambda: history.next_undo is not None, timeout=30_000)
     wanted = np.zeros((6, 64, 80), dtype=bool)
     wanted[1:4, 30:60, 40:70] = True
     assert np.array_equal(final(predicted) == 2, wanted)

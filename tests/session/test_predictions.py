@@ -4,6 +4,19 @@ from napari_regcon.session.predictions import PredictionBook, planes_of
 from napari_regcon.types import Box
 
 
+def test_planes_that_hold_something_are_known_and_a_volume_is_forgotten():
+    book = PredictionBook((6, 10, 10))
+    book.preview_done((5,), generation=1)
+    book.start_volume(resume=False)
+    book.block_done(Box((0, 0, 0), (2, 10, 10)))
+    assert book.planes() == [(5,), (0,), (1,)]
+    assert book.done_planes() == [(0,), (1,)]
+    assert book.can_resume
+    book.forget_volume()
+    assert book.planes() == [(5,)]
+    assert not book.can_resume
+
+
 def test_an_older_answer_never_replaces_a_newer_one():
     book = PredictionBook((6, 10, 10))
     book.preview_done((2,), generation=7)

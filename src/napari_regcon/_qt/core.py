@@ -117,6 +117,7 @@ class DockCore(QObject):
         self.correction = Correction(
             self.workspace, self.classes, self.finals, self.background, self
         )
+        self.volume.written.connect(self.correction.remember_volume)
         self.guide = Guide(self.workspace, self.link, self.watch, self.results, self)
         self.guard = PaintGuard(self.workspace, self)
         for changed in (self.labelling.layer_changed, self.workspace.current_changed):

@@ -112,7 +112,7 @@ class CorrectPanel(Section):
         """Name the steps that can be undone and redone; empty where there is none."""
         self._undo.explain(f"Take the last step back: {undo}." if undo else _UNDO)
         self._redo.explain(f"Do it again: {redo}." if redo else _REDO)
-        self._undo.allow("" if undo else "nothing was accepted yet.")
+        self._undo.allow("" if undo else "nothing was accepted or segmented as a whole yet.")
         self._redo.allow("" if redo else "nothing was taken back.")
 
     def allow_guide(self, why_not: str) -> None:

@@ -1,4 +1,4 @@
-"""Accepting predictions into the final labels, and undoing that.
+"""Accepting predictions into the final labels, and undoing that, or what a volume has changed.
 
 The work is done in the background, plane by plane. One step at a time: while one is under way,
 the next is refused with a word.
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_regcon._qt.layers import refresh_box
 from napari_regcon.errors import InputError
 from napari_regcon.session.accept import Scope, accept, object_planes
 from napari_regcon.session.start_from import copy_labels
+from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from napari_regcon._qt.classes import Classes
     from napari_regcon._qt.finals import Finals
     from napari_regcon._qt.workspace import ImageWork, Workspace
+    from napari_regcon.session.before import Before
     from napari_regcon.session.history import Edit
     from napari_regcon.session.locks import Locks
     from napari_regcon.session.painted import PaintedPlanes, Prefix
@@ -131,6 +134,19 @@ class Correction(QObject):
         )  # fmt: skip
         self._run(work, steps, self._done)
 
+    def remember_volume(self, work: ImageWork, before: Before) -> None:
+        """Make what whole-volume work has changed in the prediction a step that can be undone."""
+        labels = _labels_of(work, "prediction")
+        if labels is not None:
+            planes = work.state.predictions.done_planes()
+            steps = before.edit("segment the volume", labels, planes, "prediction")
+            self._background.start(steps, done=lambda edit: self._keep(work, edit))
+
+    def _keep(self, work: ImageWork, edit: Edit) -> None:
+        if edit.changes:
+            work.state.history.push(edit)
+            self.changed.emit()
+
     def undo(self) -> None:
         """Take the last step back."""
         self._step_through(forward=False)
@@ -157,6 +173,7 @@ class Correction(QObject):
         work: ImageWork,
         steps: Generator[Prefix, None, Any],
         done: Callable[[ImageWork, Any], None],
+        target: str = "final",
     ) -> None:
         if self.busy:
             self.failed.emit("The step before is still under way.")
@@ -165,10 +182,15 @@ class Correction(QObject):
         self.changed.emit()
         self._background.start(
             steps,
-            step=lambda prefix: self._finals.show(work, prefix),
+            step=lambda prefix: self._show(work, target, prefix),
             done=lambda value: done(work, value),
             failed=self._on_failed,
         )
+
+    def _show(self, work: ImageWork, target: str, prefix: Prefix) -> None:
+        layer = getattr(work, target)
+        if layer is not None and prefix == self._workspace.sight.visible_prefix(work):
+            refresh_box(layer, work.state.geometry, Box.of_shape(work.state.geometry.plane_shape))
 
     def _done(self, work: ImageWork, edit: Edit) -> None:
         self.busy = False
@@ -182,13 +204,19 @@ class Correction(QObject):
 
     def _step_through(self, *, forward: bool) -> None:
         work = self._workspace.current
-        if work is None or work.final is None or self.busy:
+        if work is None or self.busy:
             return
-        edit = work.state.history.redo() if forward else work.state.history.undo()
-        if edit is not None:
-            final = self._finals.final_of(work)[1]
-            steps = _apply(edit, final, work.state.locks, forward=forward)
-            self._run(work, steps, self._stepped)
+        history = work.state.history
+        edit = history.next_redo if forward else history.next_undo
+        labels = _labels_of(work, edit.target) if edit is not None else None
+        if edit is None or labels is None:
+            return
+        if edit.target == "prediction" and not forward:
+            work.state.predictions.forget_volume()
+        locks = work.state.locks if edit.target == "final" else None
+        steps = _apply(edit, labels, locks, forward=forward)
+        _ = history.redo() if forward else history.undo()
+        self._run(work, steps, self._stepped, edit.target)
 
     def _stepped(self, _work: ImageWork, title: str) -> None:
         self.busy = False
@@ -199,6 +227,15 @@ class Correction(QObject):
         self.busy = False
         self.failed.emit(message)
         self.changed.emit()
+
+
+def _labels_of(work: ImageWork, target: str) -> LazyArray | None:
+    """Return the labels that an edit has changed, if they are still there."""
+    layer = getattr(work, target)
+    try:
+        return None if layer is None else work.state.geometry.label_array(layer.data)
+    except InputError:
+        return None  # somebody gave it other data
 
 
 def _planes(work: ImageWork) -> list[Prefix]:
@@ -226,8 +263,8 @@ def _accept(
 
 
 def _apply(
-    edit: Edit, final: LazyArray, locks: Locks, *, forward: bool
+    edit: Edit, labels: LazyArray, locks: Locks | None, *, forward: bool
 ) -> Generator[Prefix, None, str]:
-    for box in edit.apply(final, forward=forward, locks=locks):
+    for box in edit.apply(labels, forward=forward, locks=locks):
         yield box.start[:-2]
     return f"{'Did again' if forward else 'Took back'}: {edit.title}."

@@ -12,9 +12,8 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon._qt.atoms import pixels_of
-from napari_regcon._qt.layers import apply_colors, layer_made_for, make_layer, refresh_box
+from napari_regcon._qt.layers import apply_colors, layer_made_for, make_layer
 from napari_regcon.errors import InputError
-from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from napari_regcon._qt.classes import Classes
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
-    from napari_regcon.session.painted import Prefix
     from napari_regcon.types import LazyArray
 
 
@@ -93,12 +91,6 @@ class Finals(QObject):
         self._use(work, layer)
         self.layer_made.emit(work)
         return layer
-
-    def show(self, work: ImageWork, prefix: Prefix) -> None:
-        """Show a plane that was changed."""
-        if work.final is not None and prefix == self._workspace.sight.visible_prefix(work):
-            whole = Box.of_shape(work.state.geometry.plane_shape)
-            refresh_box(work.final, work.state.geometry, whole)
 
     def close(self) -> None:
         """Stop watching."""

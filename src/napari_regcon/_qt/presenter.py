@@ -64,6 +64,7 @@ class Presenter(QObject):
             changed.connect(lambda *_: self.update_labels())
         for changed in (core.finals.locked, core.locking.changed, core.correction.changed):
             changed.connect(lambda *_: self.update_correct())
+        core.correction.changed.connect(self.update_volume)
         for changed in (core.results.layer_made, core.finals.layer_made, core.live.shown):
             changed.connect(self.results_changed)
         core.volume.changed.connect(self.update_volume)

@@ -7,12 +7,15 @@ Cancelling keeps what is done and says what is missing; resuming goes on from th
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_regcon._qt.block_copier import BlockCopier
+from napari_regcon.errors import InputError
+from napari_regcon.session.before import Before
 from napari_regcon.worker.protocol import (
     EngineDied,
     JobDone,
@@ -25,7 +28,7 @@ from napari_regcon.worker.protocol import (
 from napari_regcon.worker.shared import SharedBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from napari_regcon._qt.background import Background, Task
     from napari_regcon._qt.jobs import EngineLink
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.types import Progress
 
+MOST_KEPT_BYTES = 2**30
+"""Where more than this is predicted already, a volume cannot be undone."""
 TELL_MS = 250
 """Progress is told at most this often."""
 
@@ -68,12 +73,15 @@ class VolumeJob(QObject):
         str: why the job failed.
     finished : Signal
         ImageWork: a job ended, and all that it finished is in the prediction layer.
+    written : Signal
+        ImageWork, Before: the same, where something was finished, and what was there before.
     """
 
     changed = Signal()
     noted = Signal(str)
     failed = Signal(str)
     finished = Signal(object)
+    written = Signal(object, object)
 
     def __init__(
         self,
@@ -96,6 +104,7 @@ class VolumeJob(QObject):
         self._resume = False
         self._generation = 0  # until the engine is asked
         self._buffer: SharedBuffer | None = None
+        self._before: Before | None = None
         self._error = ""
         self._telling = QTimer(self)
         self._telling.setSingleShot(True)
@@ -125,9 +134,9 @@ class VolumeJob(QObject):
             return
         self.work, self.progress, self.cancelling = work, None, False
         self._resume, self._generation = resume, 0
-        shape = work.state.geometry.label_shape
+        self._before = Before()
         self._reserving = self._background.start(
-            _reserve(shape),
+            _reserve(work.state.geometry.label_shape, self._keep_for_undo(work, self._before)),
             done=self._on_reserved,
             failed=self._fail,
             unused=lambda buffer: buffer.close(),
@@ -214,7 +223,8 @@ class VolumeJob(QObject):
         self._end()
 
     def _end(self) -> None:
-        work, error = self.work, self._error
+        work, error, before = self.work, self._error, self._before
+        asked = self._generation
         self._reserving = None
         self._error = ""
         self.close()
@@ -223,6 +233,23 @@ class VolumeJob(QObject):
             self.failed.emit(error)
         if work is not None:
             self.finished.emit(work)
+            if asked and before is not None and work.state.predictions.done_planes():
+                self.written.emit(work, before)
+
+    def _keep_for_undo(self, work: ImageWork, before: Before) -> Iterable[None]:
+        """Return the steps that keep the prediction as it is now; without, nothing is undone."""
+        planes = work.state.predictions.planes()
+        n_bytes = len(planes) * math.prod(work.state.geometry.plane_shape)
+        if work.prediction is None or not planes:
+            return ()
+        if n_bytes > MOST_KEPT_BYTES:
+            self._before = None
+            return ()
+        try:
+            labels = work.state.geometry.label_array(work.prediction.data)
+        except InputError:
+            return ()  # somebody gave it other data, so a new layer will be made
+        return before.keep(labels, planes)
 
     def _on_removed(self, work: ImageWork) -> None:
         if work is not self.work:
@@ -235,7 +262,8 @@ class VolumeJob(QObject):
         self.noted.emit(f"{work.state.name!r} was removed, so its segmentation was stopped.")
 
 
-def _reserve(shape: tuple[int, ...]) -> Generator[None, None, SharedBuffer]:
+def _reserve(shape: tuple[int, ...], first: Iterable[None]) -> Generator[None, None, SharedBuffer]:
     """Reserve shared memory for a label volume; takes a while where it is large."""
+    yield from first
     yield
     return SharedBuffer.create(shape, np.uint8)

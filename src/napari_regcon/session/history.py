@@ -90,10 +90,13 @@ class Edit:
         What was done, for a tooltip: "accept slice 12".
     changes : tuple of BoxChange
         Boxes that do not overlap, each on one plane.
+    target : str
+        Which labels it changed: ``"final"`` or ``"prediction"``.
     """
 
     title: str
     changes: tuple[BoxChange, ...]
+    target: str = "final"
 
     @property
     def nbytes(self) -> int:
@@ -152,6 +155,10 @@ class History:
     def nbytes(self) -> int:
         """Memory all edits take."""
         return sum(e.nbytes for e in self._done) + sum(e.nbytes for e in self._undone)
+
+    def __len__(self) -> int:
+        """Return how many steps can be undone."""
+        return len(self._done)
 
     @property
     def next_undo(self) -> Edit | None:

@@ -54,6 +54,22 @@ class PredictionBook:
         """Tell whether an answer of a generation is not older than what is on a plane."""
         return generation >= self._newest.get(prefix, 0)
 
+    def planes(self) -> list[Prefix]:
+        """Return the planes that hold anything, as far as is known."""
+        found = dict.fromkeys(self._newest)
+        found |= dict.fromkeys(prefix for box in self._done for prefix in planes_of(box))
+        return list(found)
+
+    def done_planes(self) -> list[Prefix]:
+        """Return the planes that whole-volume work has written to."""
+        return list(dict.fromkeys(prefix for box in self._done for prefix in planes_of(box)))
+
+    def forget_volume(self) -> None:
+        """Take the whole-volume work as not begun, because it was undone."""
+        self._done.clear()
+        self._pixels_done[...] = 0
+        self.has_volume = False
+
     def start_volume(self, *, resume: bool) -> tuple[Box, ...]:
         """Begin whole-volume work; return the parts that are done already."""
         if not resume:
