@@ -346,6 +346,11 @@ def test_the_device_and_the_cache_are_shown(dock):
     assert "3 MB in memory" in widget.panels.model._cache_hint.text()
     widget.panels.model._clear.click()
     assert isinstance(widget.client.sent[-1], ClearCache)
+    hint = widget.panels.model._cache_hint
+    widget.client.say(CacheUse(3 * 2**20, 5 * 2**20, 700 * 2**20))
+    assert "The engine holds 700 MB of GPU memory." in hint.text()
+    widget.client.say(EngineDied("The engine was ended from outside."))
+    assert hint.text() == "Cached features: 0 MB in memory, 5 MB on disk."
 
 
 def starts(widget):

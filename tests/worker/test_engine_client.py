@@ -20,6 +20,7 @@ from napari_regcon.errors import EngineError
 from napari_regcon.types import Box
 from napari_regcon.worker import wire
 from napari_regcon.worker.client import EngineClient
+from napari_regcon.worker.process import EngineProcess
 from napari_regcon.worker.protocol import (
     Cancel,
     CloseImage,
@@ -159,6 +160,28 @@ def test_missing_interpreter_is_told(monkeypatch, fake_env):
     died = heard.wait_for(lambda e: isinstance(e, EngineDied))
     assert "could not be started" in died.message
     client.close()
+
+
+def test_threads_of_the_engine_wait_without_spinning_unless_somebody_wants_them_to(monkeypatch):
+    started = []
+
+    def note(_command, *, env, **_options):
+        started.append(env)
+        raise OSError("that is enough")
+
+    monkeypatch.setattr("subprocess.Popen", note)
+    for name in ("OMP_WAIT_POLICY", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(EngineError):
+        EngineProcess({})
+    monkeypatch.setenv("KMP_BLOCKTIME", "200")
+    with pytest.raises(EngineError):
+        EngineProcess({"GOMP_SPINCOUNT": "7"})
+    names = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
+    assert [[env[name] for name in names] for env in started] == [
+        ["PASSIVE", "0", "0"],
+        ["PASSIVE", "200", "7"],
+    ]
 
 
 def test_engine_that_never_says_a_word_is_given_up(make_window, fake_env, tmp_path):
@@ -548,6 +571,7 @@ import sys
 sys.path.append({folder!r})
 import engine_harness
 from napari_regcon.worker.client import EngineClient
+from napari_regcon.worker.process import EngineProcess
 from napari_regcon.worker.protocol import VolumeBlockDone
 heard = engine_harness.Heard()
 window = engine_harness.Window(EngineClient(heard, env={env!r}), heard, (300, 64, 96))

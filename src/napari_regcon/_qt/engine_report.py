@@ -43,6 +43,7 @@ class EngineReport(QObject):
         self._core = core
         self._panels = panels
         self._status = status
+        self._use = CacheUse(0, 0)
         core.link.starting.connect(self._on_starting)
         core.link.event.connect(self._on_event)
         self._show_cache()
@@ -53,8 +54,12 @@ class EngineReport(QObject):
         folder, panel = FeatureFolder(chosen.folder, chosen.disk_bytes), self._panels.model
         panel.show_cache_place(folder.path, chosen.memory_bytes, chosen.disk_bytes)
         self._core.background.start(
-            _count(folder), done=lambda on_disk: panel.show_cache(0, on_disk)
+            _count(folder), done=lambda on_disk: self._show_use(CacheUse(0, on_disk))
         )
+
+    def _show_use(self, use: CacheUse) -> None:
+        self._use = use
+        self._panels.model.show_cache(use)
 
     def _on_starting(self) -> None:
         """Show that the engine is on its way, and that nobody has to wait for it."""
@@ -68,10 +73,11 @@ class EngineReport(QObject):
             case EngineReady():
                 self._status.device(event.device, event.reason)
                 self._panels.model.show_device(event.device, event.reason)
-            case EngineDied():
+            case EngineDied():  # and its memory has gone with it
+                self._show_use(CacheUse(0, self._use.disk_bytes))
                 self._status.fail("engine", event.message)
             case CacheUse():
-                self._panels.model.show_cache(event.memory_bytes, event.disk_bytes, event.problem)
+                self._show_use(event)
             case JobFailed(generation=None):
                 self._status.fail("engine", event.message)
             case JobNote(generation=None, note=Note(text=text)):

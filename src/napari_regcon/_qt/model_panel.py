@@ -14,7 +14,7 @@ from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
 from napari_regcon._qt.weights import NO_LICENCE
 from napari_regcon.config import DEVICES
 from napari_regcon.engine.registry import METHODS
-from napari_regcon.worker.protocol import Configure
+from napari_regcon.worker.protocol import CacheUse, Configure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -207,12 +207,15 @@ class ModelPanel(Section):
         """Say what the engine computes on, and why."""
         self._device_hint.say(f"Computes on {device}. {reason}".strip())
 
-    def show_cache(self, memory_bytes: int, disk_bytes: int, problem: str = "") -> None:
+    def show_cache(self, use: CacheUse) -> None:
         """Say how much the feature cache holds, and why it keeps nothing on disk."""
         mib = 1024**2
-        text = f"Cached features: {memory_bytes / mib:.0f} MB in memory, "
-        self._cache_hint.say(f"{text}{disk_bytes / mib:.0f} MB on disk. {problem}".strip())
-        is_empty = not (memory_bytes or disk_bytes or problem)
+        text = f"Cached features: {use.memory_bytes / mib:.0f} MB in memory, "
+        text += f"{use.disk_bytes / mib:.0f} MB on disk. "
+        if use.device_bytes:
+            text += f"The engine holds {use.device_bytes / mib:.0f} MB of GPU memory. "
+        self._cache_hint.say(f"{text}{use.problem}".strip())
+        is_empty = not (use.memory_bytes or use.disk_bytes or use.problem)
         self._clear.allow("the cache is empty." if is_empty else "")
 
     def show_cache_place(self, folder: Path, memory_bytes: int, disk_bytes: int) -> None:
