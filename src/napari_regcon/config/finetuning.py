@@ -33,18 +33,10 @@ class FinetuneConfig:
     unlabelled: float = param(
         5.0,
         "Unlabelled pixels",
-        "Weight of what is taught on pixels that nothing is said of: at first what the pixel "
-        "classifier thinks of them, if that learnt from the same strokes.",
+        "Weight of what is taught on pixels that nothing is said of: what the pixel classifier "
+        "thinks of them.",
         minimum=0.0,
         maximum=10.0,
-        advanced=True,
-    )
-    own_share: float = param(
-        0.0,
-        "Own opinion",
-        "How much of that is what the averaged network thinks, from half of the training on.",
-        minimum=0.0,
-        maximum=1.0,
         advanced=True,
     )
     compact: str = param(

@@ -159,11 +159,7 @@ class FineTuning:
         if not self._judge.has_work:
             return None
         begin = time.perf_counter()
-        event = self._judge.look(
-            self.step,
-            self._net.average,
-            lambda crop: self._predict([crop]).argmax(1)[0].cpu().numpy(),
-        )
+        event = self._judge.look(self.step, self._net.average, self._predict)
         self.elapsed_s += time.perf_counter() - begin
         return event
 
@@ -236,21 +232,14 @@ class FineTuning:
         logits = self._net.logits(images, _prior(crops))
         loss = sparse_loss(logits, labels)
         if self.config.unlabelled:
-            taught = taught_loss(logits, self._wanted(crops), labels == NOT_SAID)
+            opinion = torch.from_numpy(np.stack([crop.opinion for crop in crops])).to(device)
+            taught = taught_loss(logits, opinion, labels == NOT_SAID)
             loss = loss + self.config.unlabelled * taught
         return loss
 
-    def _wanted(self, crops: list[Crop]) -> Tensor:
-        """Return what is taught where nothing is said: what others think, and more and more we."""
-        opinion = torch.from_numpy(np.stack([c.opinion for c in crops]))
-        wanted = opinion.to(self.device.torch_device)
-        share = self.config.own_share * min(1.0, 2 * self.done)
-        if share and self.step > _WARM_UP_STEPS:
-            wanted = (1 - share) * wanted + share * self._predict(crops)
-        return wanted
-
-    def _predict(self, crops: list[Crop]) -> Tensor:
-        return self._net.predict(np.stack([crop.clean for crop in crops]), _prior(crops))
+    def _predict(self, crop: Crop) -> np.ndarray:
+        found = self._net.predict(crop.clean[None], _prior([crop]))
+        return found.argmax(1)[0].cpu().numpy()
 
 
 def _prior(crops: list[Crop]) -> np.ndarray:
