@@ -137,3 +137,13 @@ def test_an_existing_file_is_kept(files):
     assert result.exit_code == 2
     assert "exists already" in result.output
     assert (files / "net.safetensors").read_text() == "mine"
+
+
+def test_neighbouring_slices_are_looked_at_where_there_are_some(files):
+    result = finetune(files, "--steps", 1, "--neighbours", 1)
+    assert result.exit_code == 0, result.output
+    assert load_finetuned(files / "net.safetensors")[1].neighbours == 1
+    result = finetune(files, "--steps", 1, "--neighbours", 1, "--axes", "TYX", "--overwrite")
+    assert result.exit_code == 2
+    assert "no depth axis" in result.output
+    assert load_finetuned(files / "net.safetensors")[1].neighbours == 1  # as it was

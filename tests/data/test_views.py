@@ -114,3 +114,25 @@ def test_keys_tell_planes_images_and_normalisations_apart():
     ]
     assert len({view.key, *(other.key for other in others)}) == 4
     assert view.hold(view.box).key == view.key
+
+
+@given(st.integers(1, 4), st.integers(0, 3), st.integers(1, 3), st.booleans(), st.data())
+def test_neighbours_are_the_planes_above_and_below_mirrored_at_the_ends(
+    depth, z, neighbours, is_held, data
+):
+    z = min(z, depth - 1)
+    raw = image((2, depth, 6, 7, 2))
+    view = ImageView(Volume(raw, "TZYXC"), Normalization((0.0,) * 2, (255.0,) * 2), (1, z), 2)
+    box, halo = Box((1, 2), (4, 6)), (3, 1)
+    index = np.pad(np.arange(depth), 3, mode="reflect" if depth > 1 else "edge")
+    around = index[z + 3 - neighbours : z + 4 + neighbours]
+    planes = [
+        ImageView(view.volume, view.normalization, (1, int(i)), 2).read(box, halo) for i in around
+    ]
+    seen = view.hold(box.grow(halo)) if is_held else view
+    found = seen.read(box, halo, neighbours)
+    np.testing.assert_array_equal(found, np.concatenate(planes))
+    before = seen.fingerprint(box, halo, neighbours)
+    assert before == view.fingerprint(box, halo, neighbours)
+    raw[1, data.draw(st.sampled_from(around.tolist())), 2, 3] ^= 1
+    assert view.fingerprint(box, halo, neighbours) != before

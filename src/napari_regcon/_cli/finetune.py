@@ -42,6 +42,7 @@ def finetune(
         ),
     ] = "regcon-em",
     downscale: Annotated[int, described(FinetuneConfig, "downscale")] = 1,
+    neighbours: Annotated[int, described(FinetuneConfig, "neighbours")] = 0,
     compact: Annotated[str, described(FinetuneConfig, "compact")] = "",
     seed: Annotated[int, described(FinetuneConfig, "seed")] = 0,
     complete: Annotated[
@@ -76,7 +77,12 @@ def finetune(
     Ctrl-C stops; the same command goes on where it was.
     """
     config = FinetuneConfig(
-        minutes=minutes, steps=steps, downscale=downscale, compact=compact, seed=seed
+        minutes=minutes,
+        steps=steps,
+        downscale=downscale,
+        neighbours=neighbours,
+        compact=compact,
+        seed=seed,
     )
     check_network_file(out, overwrite=overwrite)
     keep = out.with_suffix(".training")

@@ -30,6 +30,14 @@ class FinetuneConfig:
         minimum=1,
         maximum=8,
     )
+    neighbours: int = param(
+        0,
+        "Slices beside",
+        "Look at so many slices above and below each slice, too. Needs an image with depth.",
+        minimum=0,
+        maximum=3,
+        advanced=True,
+    )
     unlabelled: float = param(
         5.0,
         "Unlabelled pixels",

@@ -40,7 +40,7 @@ class Crop:
     Parameters
     ----------
     image : numpy.ndarray
-        ``(C, H, W)`` float32, about [0, 1].
+        ``(C, H, W)`` float32, about [0, 1]; C with the channels of neighbouring slices.
     clean : numpy.ndarray
         The same without changes of intensity.
     labels : numpy.ndarray
@@ -73,6 +73,8 @@ class StrokeCrops:
         What another method thinks of the pixels of a window.
     missing : float
         Share of the crops drawn of which a part is missing.
+    neighbours : int
+        Slices above and below that are shown as channels, too.
     """
 
     def __init__(
@@ -83,9 +85,11 @@ class StrokeCrops:
         downscale: float,
         opinion: Opinion | None = None,
         missing: float = 0.0,
+        neighbours: int = 0,
     ) -> None:
         self._opinion = opinion
         self._missing = missing
+        self._neighbours = neighbours
         self._examples = support.examples
         self._crop_px = crop_px
         self._downscale = downscale
@@ -148,7 +152,7 @@ class StrokeCrops:
         highest = np.ceil(source.max((1, 2))).astype(int) + 3
         window = Box(tuple(lowest.tolist()), tuple(highest.tolist()))
         local = source - lowest[:, None, None]
-        patch = _read(example, window)
+        patch = _read(example, window, self._neighbours)
         zoom = float(np.sqrt(abs(np.linalg.det(matrix))))
         if zoom > 1:
             patch = ndimage.gaussian_filter(patch, 0.4 * zoom, axes=(1, 2))
@@ -182,7 +186,7 @@ class StrokeCrops:
         return labels
 
 
-def _read(example: SupportExample, window: Box) -> np.ndarray:
+def _read(example: SupportExample, window: Box, neighbours: int) -> np.ndarray:
     """Read a window that may reach beyond the plane, ``(C, y, x)``, mirrored outside."""
     view = example.view(2)
     inside = window.intersect(view.box)  # never empty: a painted pixel is in every crop
@@ -191,7 +195,8 @@ def _read(example: SupportExample, window: Box) -> np.ndarray:
         for a, b, c, d in zip(inside.start, window.start, inside.stop, window.stop, strict=True)
     )
     grown = inside.grow(halo)
-    return view.read(inside, halo)[:, *window.shift(tuple(-i for i in grown.start)).slices]
+    pixels = view.read(inside, halo, neighbours)
+    return pixels[:, *window.shift(tuple(-i for i in grown.start)).slices]
 
 
 def _elastic(side: int, rng: np.random.Generator) -> np.ndarray:

@@ -85,7 +85,9 @@ class ImageView:
             return self._kept[box.shift(offset).slices]
         return np.asarray(self.volume.data[(*self.prefix, *box.slices)])
 
-    def read(self, box: Box, halo: tuple[int, ...] | None = None) -> np.ndarray:
+    def read(
+        self, box: Box, halo: tuple[int, ...] | None = None, neighbours: int = 0
+    ) -> np.ndarray:
         """Read a box grown by a halo, mirrored at the borders of the view.
 
         Parameters
@@ -94,12 +96,18 @@ class ImageView:
             Spatial box inside the view.
         halo : tuple of int, optional
             Pixels of context on both sides of each spatial axis.
+        neighbours : int
+            Of a plane, read so many above and so many below, too, mirrored at the ends.
 
         Returns
         -------
         numpy.ndarray
-            float32, ``(C, *spatial)`` with C = 1 for grey images, about [0, 1].
+            float32, ``(C, *spatial)`` with C = 1 for grey images, about [0, 1]; with neighbours
+            all channels of the uppermost plane first, and so on, those of the plane itself in the
+            middle.
         """
+        if neighbours:
+            return np.concatenate([view.read(box, halo) for view in self._beside(neighbours)])
         indices, inner = self._needed(box, halo)
         raw = self._raw(inner)
         values = self.normalization(raw, channels_last=self.volume.has_channels)
@@ -109,7 +117,9 @@ class ImageView:
                 values = np.take(values, index - start, axis=axis)
         return np.ascontiguousarray(values, dtype=np.float32)
 
-    def fingerprint(self, box: Box, halo: tuple[int, ...] | None = None) -> str:
+    def fingerprint(
+        self, box: Box, halo: tuple[int, ...] | None = None, neighbours: int = 0
+    ) -> str:
         """Return a hash of all that :meth:`read` gives for a box, and of where it lies.
 
         It follows from the pixels themselves, so it is the same when the image is opened again,
@@ -117,15 +127,35 @@ class ImageView:
 
         Parameters
         ----------
-        box, halo : Box, tuple of int
+        box, halo, neighbours : Box, tuple of int, int
             As for :meth:`read`.
         """
+        if neighbours:
+            return " ".join(view.fingerprint(box, halo) for view in self._beside(neighbours))
         _, inner = self._needed(box, halo)
         raw = np.ascontiguousarray(self._raw(inner))
         place = (box, halo, self.shape, raw.shape, raw.dtype.str, self.volume.has_channels)
         digest = hashlib.blake2b(repr((place, self.normalization)).encode(), digest_size=20)
         digest.update(raw.view(np.uint8).data)
         return digest.hexdigest()
+
+    def _beside(self, neighbours: int) -> list[ImageView]:
+        """Return the planes around this one, and itself in the middle."""
+        depth, at = self.volume.label_shape[len(self.prefix) - 1], self.prefix[-1]
+        return [
+            self if index == at else self._at(int(index))
+            for index in _mirrored(at - neighbours, at + neighbours + 1, depth)
+        ]
+
+    def _at(self, index: int) -> ImageView:
+        """Return another plane of the same stack, always the same object, as it may hold pixels."""
+        if index not in self._others:
+            self._others[index] = replace(self, prefix=(*self.prefix[:-1], index))
+        return self._others[index]
+
+    @cached_property
+    def _others(self) -> dict[int, ImageView]:
+        return {}
 
     def _needed(self, box: Box, halo: tuple[int, ...] | None) -> tuple[list[np.ndarray], Box]:
         """Return the pixels that are read along each axis, and the box that holds them."""

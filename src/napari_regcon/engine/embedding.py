@@ -141,6 +141,8 @@ class EmbeddingExtractor(FeatureExtractor):
         The image is made smaller by each of these; 1 is its own size.
     spatial_ndim : int
         2 for planes, 3 for stacks, whose planes are looked at one by one.
+    neighbours : int
+        Planes above and below that the network sees as channels, too.
     """
 
     name = "pre-trained network"
@@ -153,7 +155,9 @@ class EmbeddingExtractor(FeatureExtractor):
         *,
         zooms: Sequence[int] = (2,),
         spatial_ndim: int = 2,
+        neighbours: int = 0,
     ) -> None:
+        self.neighbours = neighbours
         self._net = fold(deepcopy(net)).to(device.torch_device)
         self._device = device
         self._hash = weights_hash

@@ -158,7 +158,8 @@ class FeatureStore:
         n_features = extractor.n_features(view.volume.n_channels)
         features = torch.empty((n_features, *tile.shape), dtype=self.dtype, device=device)
         for part in _parts(tile, self._part_px or tile.size):
-            image = torch.from_numpy(view.read(part, extractor.halo_px)).to(device)
+            pixels = view.read(part, extractor.halo_px, extractor.neighbours)
+            image = torch.from_numpy(pixels).to(device)
             target = part.shift(tuple(-i for i in tile.start)).slices
             features[:, *target] = yield from extractor.compute_in_steps(image, part.start)
         return features
@@ -187,7 +188,7 @@ class FeatureStore:
     def _name(self, view: ImageView, tile: Box, extractor: FeatureExtractor) -> str:
         """Return what a tile is called on disk: a hash of all that it is computed from."""
         said = (extractor.fingerprint, self.dtype, self._part_px)
-        pixels = view.fingerprint(tile, extractor.halo_px)
+        pixels = view.fingerprint(tile, extractor.halo_px, extractor.neighbours)
         return hashlib.blake2b(repr((said, pixels)).encode(), digest_size=20).hexdigest()
 
     def _keep(self, key: tuple[Any, ...], kept: _Kept) -> None:

@@ -34,11 +34,15 @@ class FeatureExtractor(abc.ABC):
         2 for planes, 3 for stacks.
     halo_px : tuple of int
         Context needed on both sides of each spatial axis.
+    neighbours : int
+        Planes above and below a plane whose channels it is given, too; see
+        :meth:`napari_regcon.data.views.ImageView.read`.
     """
 
     name: str
     spatial_ndim: int
     halo_px: tuple[int, ...]
+    neighbours: int = 0
 
     @property
     @abc.abstractmethod
@@ -62,7 +66,8 @@ class FeatureExtractor(abc.ABC):
         Parameters
         ----------
         image : torch.Tensor
-            float32 ``(C, *spatial)``, normalised; the tile with ``halo_px`` on every side.
+            float32 ``(C, *spatial)``, normalised; the tile with ``halo_px`` on every side, and
+            the channels of ``neighbours``.
         origin : sequence of int
             Position in the image of the first pixel of the tile (without halo).
 
@@ -132,6 +137,7 @@ class ConcatExtractor(FeatureExtractor):
         self.name = " and ".join(e.name for e in self.extractors)
         halos = [e.halo_px for e in self.extractors]
         self.halo_px = tuple(max(along) for along in zip(*halos, strict=True))
+        self.neighbours = max(e.neighbours for e in self.extractors)
 
     @property
     def fingerprint(self) -> str:
@@ -153,6 +159,9 @@ class ConcatExtractor(FeatureExtractor):
         return torch.cat(found)
 
     def _cut(self, image: Tensor, extractor: FeatureExtractor) -> Tensor:
+        n_channels = len(image) // (2 * self.neighbours + 1)
+        first = self.neighbours - extractor.neighbours
+        image = image.narrow(0, first * n_channels, (2 * extractor.neighbours + 1) * n_channels)
         for i, (have, need) in enumerate(zip(self.halo_px, extractor.halo_px, strict=True), 1):
             image = image.narrow(i, have - need, image.shape[i] - 2 * (have - need))
         return image

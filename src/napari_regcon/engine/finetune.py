@@ -31,6 +31,7 @@ from napari_regcon.engine.finetune_judge import Judge
 from napari_regcon.engine.finetune_start import network_for
 from napari_regcon.engine.learning_net import LearningNet
 from napari_regcon.engine.opinion import log_prior
+from napari_regcon.engine.segmenter import require_depth
 from napari_regcon.errors import InputError
 from napari_regcon.nn.losses.sparse import sparse_loss
 from napari_regcon.nn.losses.taught import taught_loss
@@ -71,7 +72,7 @@ class FineTuning:
     Raises
     ------
     InputError
-        If fewer than two classes are painted, or images of different kinds are mixed.
+        As for :meth:`update`.
     DeviceError
         If the device is not there.
     """
@@ -105,11 +106,15 @@ class FineTuning:
         Raises
         ------
         InputError
-            If fewer than two classes are painted, images of different kinds are mixed, or there
-            are more or fewer classes than before. All goes on as before then.
+            If fewer than two classes are painted, images of different kinds are mixed, slices
+            beside are wanted of an image that has none, or there are more or fewer classes than
+            before. All goes on as before then.
         """
         support.require_classes()
         support.require_one_kind()
+        if self.config.neighbours:
+            for example in support.examples:
+                require_depth(example.volume, "Set 'Slices beside' to 0.")
         if self._n_classes not in (None, len(support.classes)):
             raise InputError(
                 f"There are {len(support.classes)} classes now, but training began with "

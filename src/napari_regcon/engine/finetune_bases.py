@@ -67,9 +67,10 @@ class Bases:
 
     def crops(self, support: SupportSet, learnt: Sequence[Stroke]) -> list[StrokeCrops]:
         """Return crops of each half of the strokes, beside what the other half says of them."""
-        size = (self._config.crop_px, self._config.downscale)
+        config = self._config
+        size = (config.crop_px, config.downscale)
         return [
-            StrokeCrops(support, half, *size, opinion, self._config.missing)
+            StrokeCrops(support, half, *size, opinion, config.missing, config.neighbours)
             for (half, _), opinion in zip(folds(learnt), self._crossed, strict=True)
             if half
         ]

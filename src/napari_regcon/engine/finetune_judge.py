@@ -75,12 +75,9 @@ class Judge:
             self._solidity |= _wanted_solidity(support, wanted, self._solidity)
             first = {support.examples[s.example].view(2).key: s for s in (*learnt, *held)}
             shown = list(first.values())[:_SHAPES_ON]
-            self._shapes = StrokeCrops(
-                support, shown, SHAPES_PX, config.downscale, self._opinion
-            ).straight()
+            self._shapes = self._crops(support, shown, SHAPES_PX)
         self._classes = support.classes
-        made = StrokeCrops(support, held, config.crop_px, config.downscale, self._opinion)
-        self._held = made.straight()
+        self._held = self._crops(support, held, config.crop_px)
         self._n_held = min(sum(i in s.values for s in held) for i in range(len(self._classes)))
 
     def look(
@@ -130,6 +127,17 @@ class Judge:
         """Go on from a state."""
         self.best = None if state["best"] is None else FinetuneCheck(**state["best"])
         self._weights = state["weights"]
+
+    def _crops(self, support: SupportSet, strokes: Sequence[Stroke], side_px: int) -> list[Crop]:
+        config = self._config
+        return StrokeCrops(
+            support,
+            strokes,
+            side_px,
+            config.downscale,
+            self._opinion,
+            neighbours=config.neighbours,
+        ).straight()
 
     def _dice(self, find: Callable[[Crop], np.ndarray]) -> dict[str, float]:
         """Return the Dice of the classes that occur among the labels kept back."""

@@ -30,7 +30,7 @@ def network_for(
     Parameters
     ----------
     config : FinetuneConfig
-        Seed, and the sizes of a network that starts from scratch.
+        Seed, neighbouring slices, and the sizes of a network that starts from scratch.
     n_channels, n_classes : int
         Of the images and the labels.
     start : RegConNet or ClassNet or None
@@ -40,7 +40,7 @@ def network_for(
     width, levels = (body or config).width, (body or config).levels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        net = ClassNet(n_channels, n_classes, width, levels)
+        net = ClassNet(n_channels, n_classes, width, levels, config.neighbours)
     if start is not None:
         net.start_from(start)
     for parameter in net.parameters():

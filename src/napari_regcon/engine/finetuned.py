@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from napari_regcon.engine.segmenter import Predictor
     from napari_regcon.engine.weights import WeightsInfo
 
+_SIZES = {"n_channels": "", "width": "", "levels": "", "downscale": "", "neighbours": "0"}
+"""What a card says of the network, and what one means that does not say it."""
 _EXPECTED = "Expected a network made by 'napari-regcon finetune' or by the dock."
 
 
@@ -55,6 +57,8 @@ class FinetunedCard:
         Whatever else a user should know: parameters, parent, what it was trained on, figures.
     base : PixelHeadConfig
         Parameters of the pixel classifier that comes with it, if one does.
+    neighbours : int
+        Slices above and below that it looks at, too.
     """
 
     classes: tuple[str, ...]
@@ -64,6 +68,7 @@ class FinetunedCard:
     downscale: int
     about: dict[str, Any]
     base: PixelHeadConfig = field(default_factory=PixelHeadConfig)
+    neighbours: int = 0
 
 
 class FineTuned(Segmenter):
@@ -105,7 +110,11 @@ class FineTuned(Segmenter):
         self._device = chosen
         self._store = FeatureStore() if store is None else store
         self._extractor = EmbeddingExtractor(
-            self._net, sha256, chosen, zooms=(self.card.downscale,)
+            self._net,
+            sha256,
+            chosen,
+            zooms=(self.card.downscale,),
+            neighbours=self.card.neighbours,
         )
 
     def fit(self, support: SupportSet) -> Predictor:
@@ -148,12 +157,9 @@ def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
     """
     sizes = {
         "classes": list(card.classes),
-        "n_channels": card.n_channels,
-        "width": card.width,
-        "levels": card.levels,
-        "downscale": card.downscale,
         "base": asdict(card.base),
     }
+    sizes |= {name: getattr(card, name) for name in _SIZES}
     save_network(net, path, card.about | sizes)
 
 
@@ -180,9 +186,15 @@ def card_of(tuning: FineTuning, parent: WeightsInfo | None) -> FinetunedCard:
         "images": [about_image(volume) for volume in volumes],
         "made_with": f"napari-regcon {version('napari-regcon')}",
     }
-    width, levels = net.body.width, net.body.levels
-    downscale = tuning.config.downscale
-    return FinetunedCard(support.classes, net.n_channels, width, levels, downscale, about)
+    return FinetunedCard(
+        support.classes,
+        support.examples[0].volume.n_channels,
+        net.body.width,
+        net.body.levels,
+        tuning.config.downscale,
+        about,
+        neighbours=net.neighbours,
+    )
 
 
 def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
@@ -211,24 +223,23 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
     about = dict(info.card)
     try:
         classes = json.loads(about.pop("classes"))
-        n_channels, width, levels, downscale = (
-            int(about.pop(name)) for name in ("n_channels", "width", "levels", "downscale")
-        )
+        sizes = {name: int(about.pop(name, older)) for name, older in _SIZES.items()}
         base = PixelHeadConfig(**json.loads(about.pop("base", "{}")))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise WeightsError(
             f"{info.path.name} does not say which classes it is for.", expected=_EXPECTED
         ) from error
     named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    if not named or not 2 <= len(classes) <= 255 or not _fit(n_channels, width, levels, downscale):
+    if not named or not 2 <= len(classes) <= 255 or not _fit(**sizes):
+        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise WeightsError(
-            f"{info.path.name} claims a network for {classes!r}, of {n_channels} channels, width "
-            f"{width} and {levels} levels.",
-            expected=_EXPECTED,
+            f"{info.path.name} claims a network for {classes!r}, of {told}.", expected=_EXPECTED
         )
-    card = FinetunedCard(tuple(classes), n_channels, width, levels, downscale, about, base)
+    card = FinetunedCard(tuple(classes), **sizes, about=about, base=base)
     with torch.device("meta"):
-        net = ClassNet(card.n_channels, len(classes), card.width, card.levels)
+        net = ClassNet(
+            card.n_channels, len(classes), card.width, card.levels, neighbours=card.neighbours
+        )
         if "base.weight" in state:
             hidden, n_features = state["base.hidden_weight"].shape
             net.base = PixelBase(n_features, hidden, len(classes))
@@ -241,5 +252,6 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
     return net.requires_grad_(False), card, info.sha256
 
 
-def _fit(n_channels: int, width: int, levels: int, downscale: int) -> bool:
-    return 1 <= n_channels <= 64 and 4 <= width <= 64 and 2 <= levels <= 6 and 1 <= downscale <= 8
+def _fit(n_channels: int, width: int, levels: int, downscale: int, neighbours: int) -> bool:
+    of_net = 1 <= n_channels <= 64 and 4 <= width <= 64 and 2 <= levels <= 6
+    return of_net and 1 <= downscale <= 8 and 0 <= neighbours <= 3

@@ -42,7 +42,9 @@ def predictor_of(
     device : Device
         Where to compute.
     """
-    extractor = EmbeddingExtractor(net, "in training", device, zooms=(downscale,))
+    extractor = EmbeddingExtractor(
+        net, "in training", device, zooms=(downscale,), neighbours=net.neighbours
+    )
     return joined(net, PixelHeadConfig(), extractor, support, device, FeatureStore())
 
 

@@ -27,8 +27,7 @@ from napari_regcon.engine.features import (
     FeatureExtractor,
     FilterBankExtractor,
 )
-from napari_regcon.engine.segmenter import Predictor, Segmenter, run
-from napari_regcon.errors import InputError
+from napari_regcon.engine.segmenter import Predictor, Segmenter, require_depth, run
 from napari_regcon.nn.filter_bank import geometric_sigmas
 from napari_regcon.nn.smoothing import smooth_plane
 
@@ -88,6 +87,12 @@ class PixelPredictor(Predictor):
         self.classifier = classifier
         self._source = source
         self._smooth_px = smooth_px
+
+    def check(self, volume: Volume) -> None:
+        """Check that this predictor can work on a volume; see :class:`Predictor`."""
+        super().check(volume)
+        if self._source.extractor.neighbours:
+            require_depth(volume, "Choose an image with depth, or another network.")
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
         """Return float32 probabilities ``(n_classes, *tile.shape)``."""
@@ -255,14 +260,9 @@ class PixelHead(Segmenter):
         return ConcatExtractor(extractors) if len(extractors) > 1 else extractors[0]
 
     def _check(self, support: SupportSet) -> None:
-        for example in support.examples:
-            volume = example.volume
-            if volume.spatial_ndim(self.config.dimensions) < self.config.dimensions:
-                raise InputError(
-                    f"{volume.name!r} has no depth axis (axes {volume.axes}), but the method is "
-                    "to look at neighbouring slices.",
-                    next_step="Choose 'Look in: 2'.",
-                )
+        if self.config.dimensions == 3:
+            for example in support.examples:
+                require_depth(example.volume, "Choose 'Look in: 2'.")
 
 
 def filters_for(config: PixelHeadConfig, volume: Volume) -> FilterBankExtractor:

@@ -88,12 +88,8 @@ class Predictor(abc.ABC):
                 f"on an image with {self.n_channels}.",
                 next_step="Choose an image of the same kind.",
             )
-        if self.spatial_ndim > volume.spatial_ndim(self.spatial_ndim):
-            raise InputError(
-                f"{volume.name!r} has no depth axis (axes {volume.axes}), but the method looks at "
-                "neighbouring slices.",
-                next_step="Choose 'Look in: 2' and fit again.",
-            )
+        if self.spatial_ndim == 3:
+            require_depth(volume, "Choose 'Look in: 2' and fit again.")
 
     def predict_box(self, view: ImageView, box: Box) -> Generator[bool, None, np.ndarray]:
         """Predict a box of a view, yielding wherever it can be stopped.
@@ -235,6 +231,29 @@ class Segmenter(abc.ABC):
         """
         yield
         return self.fit(support)
+
+
+def require_depth(volume: Volume, next_step: str) -> None:
+    """Check that a volume has slices that lie above each other.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    next_step : str
+        What to do where it has not.
+
+    Raises
+    ------
+    InputError
+        If it has no depth axis.
+    """
+    if volume.spatial_ndim(3) < 3:
+        raise InputError(
+            f"{volume.name!r} has no depth axis (axes {volume.axes}), but neighbouring slices are "
+            "to be looked at.",
+            next_step=next_step,
+        )
 
 
 def _inside(part: Box, whole: Box) -> tuple[slice, ...]:

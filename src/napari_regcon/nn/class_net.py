@@ -27,17 +27,29 @@ class ClassNet(nn.Module):
         Number of classes.
     width, levels : int
         Of the U-Net, see :class:`~napari_regcon.nn.regcon.RegConNet`.
+    neighbours : int
+        Slices above and below the one that is segmented, which are channels, too.
 
     Attributes
     ----------
+    n_channels : int
+        Channels it is given: those of the slices above first, those below last.
     base : PixelBase or None
         A pixel classifier to whose logarithms of probabilities the logits are to be added.
     """
 
-    def __init__(self, n_channels: int, n_classes: int, width: int = 16, levels: int = 4) -> None:
+    def __init__(
+        self,
+        n_channels: int,
+        n_classes: int,
+        width: int = 16,
+        levels: int = 4,
+        neighbours: int = 0,
+    ) -> None:
         super().__init__()
-        self.body = RegConNet(width=width, levels=levels, channels=n_channels)
-        self.n_channels: int = n_channels
+        self.neighbours: int = neighbours
+        self.n_channels: int = n_channels * (2 * neighbours + 1)
+        self.body = RegConNet(width=width, levels=levels, channels=self.n_channels)
         self.n_features: int = n_classes
         # Parts of the pre-training that classes have no use for.
         del self.body.embed, self.body.assign, self.body.project
@@ -67,6 +79,7 @@ class ClassNet(nn.Module):
 
         The head is taken over too where there are as many classes. Where the channels are not
         as many, the first layer gives the same answer to a grey image, whose channels are alike.
+        Neighbouring slices that the other network was not shown count for nothing at first.
 
         Parameters
         ----------
@@ -76,9 +89,22 @@ class ClassNet(nn.Module):
         body = net.body if isinstance(net, ClassNet) else net
         state = {k: v for k, v in body.state_dict().items() if k.startswith(("down.", "up."))}
         first = "down.0.0.weight"
-        if state[first].shape[1] != self.n_channels:
-            grey = state[first].sum(1, keepdim=True)
-            state[first] = grey.repeat(1, self.n_channels, 1, 1) / self.n_channels
+        known = net.neighbours if isinstance(net, ClassNet) else 0
+        state[first] = self._first_layer(state[first].unflatten(1, (2 * known + 1, -1)))
         self.body.load_state_dict(state)
         if isinstance(net, ClassNet) and net.n_features == self.n_features:
             self.head.load_state_dict(net.head.state_dict())
+
+    def _first_layer(self, kernels: Tensor) -> Tensor:
+        """Fit kernels ``(F, slices, channels, 3, 3)`` to the slices and channels there are."""
+        n_slices = 2 * self.neighbours + 1
+        n_channels = self.n_channels // n_slices
+        if kernels.shape[2] != n_channels:
+            grey = kernels.sum(2, keepdim=True)
+            kernels = grey.repeat(1, 1, n_channels, 1, 1) / n_channels
+        fitted = kernels.new_zeros(len(kernels), n_slices, n_channels, *kernels.shape[3:])
+        known = kernels.shape[1] // 2
+        common = min(known, self.neighbours)
+        here, there = (slice(n - common, n + common + 1) for n in (self.neighbours, known))
+        fitted[:, here] = kernels[:, there]
+        return fitted.flatten(1, 2)
