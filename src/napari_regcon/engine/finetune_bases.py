@@ -6,6 +6,7 @@ that is learnt from, and is judged with the network. One sees all there is, and 
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from napari_regcon.config import PixelHeadConfig
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_regcon.data.stroke_split import Stroke
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.feature_store import FeatureStore
+    from napari_regcon.nn.regcon import RegConNet
 
 _SMALLEST_REACH_PX = 256
 _NEVER = -1e4
@@ -57,9 +59,7 @@ class Bases:
         self, config: FinetuneConfig, n_classes: int, device: str, store: FeatureStore | None
     ) -> None:
         self._config = config
-        # Filters alone: what a network sees, the one that is trained adds.
-        filters = PixelHeadConfig(features="filters", seed=config.seed)
-        self._head = PixelHead(filters, device=device, store=store)
+        self._head = PixelHead(PixelHeadConfig(seed=config.seed), device=device, store=store)
         reach = config.downscale * max(2 * config.crop_px, _SMALLEST_REACH_PX)
         self.judged, *self._crossed = (PixelOpinion(self._head, n_classes, reach) for _ in range(3))
         self.fitted: PixelBase | None = None
@@ -100,18 +100,19 @@ class Bases:
             yield from opinion.learn(support, others, half)
         predictor = yield from self._head.fit_in_steps(support)
         if isinstance(predictor.classifier, FittedClassifier):
-            self.fitted = _kept(predictor.classifier)
+            self.fitted = _kept(predictor.classifier, self._head.network)
 
 
 def classifier_of(base: PixelBase, device: torch.device) -> FittedClassifier:
     """Return the classifier whose numbers were kept."""
-    return FittedClassifier(*(tensor.to(device) for tensor in base.buffers()))
+    names = (field.name for field in fields(FittedClassifier))
+    return FittedClassifier(*(getattr(base, name).to(device) for name in names))
 
 
-def _kept(classifier: FittedClassifier) -> PixelBase:
+def _kept(classifier: FittedClassifier, seen: RegConNet | None) -> PixelBase:
     hidden, n_features = classifier.hidden_weight.shape
-    base = PixelBase(n_features, hidden, len(classifier.bias))
-    state = {name: value.cpu() for name, value in vars(classifier).items()}
-    state["bias"] = state["bias"].clamp(min=_NEVER)
-    base.load_state_dict(state)
+    base = PixelBase(n_features, hidden, len(classifier.bias), seen)
+    for name, value in vars(classifier).items():
+        getattr(base, name).copy_(value)
+    base.bias.clamp_(min=_NEVER)
     return base
