@@ -132,7 +132,28 @@ class Story:
         self.picture("dock-correct")
 
         panels.correct.collapse()
+        self.tell_of_filling()
         self.tell_of_regions()
+
+    def tell_of_filling(self) -> None:
+        """Take the pictures of a slice that is filled, and of two methods side by side."""
+        core, panels = self.dock.core, self.dock.panels
+        panels.segment.collapse()
+        core.filling.fill()
+        self.wait(lambda: self.work.filled is not None)
+        self.picture("dock-fill")
+        core.filling.take()
+        self.viewer.dims.set_current_step(0, SLICE + 2)
+        self.wait_for_preview()
+        panels.labels.collapse()
+        panels.model.expand()
+        panels.model.compare.turn(True)
+        self.wait(lambda: "differ" in panels.model.compare.text)
+        self.picture("dock-compare")
+        panels.model.compare.turn(False)
+        self.viewer.dims.set_current_step(0, SLICE)
+        panels.model.collapse()
+        panels.labels.expand()
 
     def tell_of_regions(self) -> None:
         """Take the picture of regions, some of them painted, on a slice of their own."""

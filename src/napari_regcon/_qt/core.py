@@ -17,6 +17,7 @@ from napari_regcon._qt.adapting import Adapting
 from napari_regcon._qt.autosave import Autosave
 from napari_regcon._qt.background import Background
 from napari_regcon._qt.classes import Classes
+from napari_regcon._qt.comparison import Comparison
 from napari_regcon._qt.correction import Correction
 from napari_regcon._qt.filling import Filling
 from napari_regcon._qt.finals import Finals
@@ -94,6 +95,7 @@ class DockCore(QObject):
         self.live = LivePreview(
             self.workspace, self.link, self.classes, self.watch, self.results, self
         )
+        self.comparison = Comparison(self.workspace, self.link, self.live, self.results, self)
         self.volume = VolumeJob(
             self.workspace, self.link, self.watch, self.results, self.background, self
         )
@@ -239,6 +241,7 @@ class DockCore(QObject):
         self.finals.close()
         self.guide.close()
         self.live.close()
+        self.comparison.close()
         self.training_view.close()
         self.results.close()
         self.volume.close()

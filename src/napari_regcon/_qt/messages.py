@@ -32,6 +32,7 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
         refuses.refused.connect(panels.labels.show_trouble)
     core.live.busy.connect(partial(_show_preview, status))
     core.regions.busy.connect(partial(_show_regions, status))
+    core.comparison.said.connect(panels.model.compare.say)
     core.filling.busy.connect(partial(_show_filling, status))
     core.filling.noted.connect(panels.labels.filling.say)
     core.region_brush.noted.connect(panels.regions.say)

@@ -7,6 +7,7 @@ at every choice and whenever the user comes back to the application.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ class ModelChoice(QObject):
         panel.weights_wanted.connect(self._fetch)
         panel.import_wanted.connect(self._import)
         panel.licence.answered.connect(self._answer)
+        panel.compare.changed.connect(self._compare)
         shop.progressed.connect(partial(status.begin, "weights"))
         shop.failed.connect(partial(status.fail, "weights"))
         shop.changed.connect(self._on_arrived)
@@ -84,9 +86,31 @@ class ModelChoice(QObject):
         if self.look_at_weights():
             return
         choice = self._panel.choice
+        if self._panel.compare.method:
+            self._compare()
         self._core.link.send(choice)
         self._core.snapshot.model = choice
         self._core.live.request()
+
+    def _compare(self) -> None:
+        """Compare with the other method, as far as its weights are there, or no longer."""
+        comparison, method = self._core.comparison, self._panel.compare.method
+        if not method:
+            comparison.compare_with(None)
+            return
+        choice = self._panel.choice_of(method)
+        why_not = ""
+        if choice.weights is not None:
+            usable = [name for name, _, missing in self._shop.entries(method) if not missing]
+            weights = choice.weights or next(iter(usable), None)
+            choice, why_not = replace(choice, weights=weights), self._shop.why_not(weights)
+        if choice == self._panel.choice:
+            why_not = "This is the method that is chosen above. Choose another one here or there."
+        if why_not:
+            comparison.compare_with(None)
+            self._panel.compare.say(why_not)
+        elif choice != comparison.model:
+            comparison.compare_with(choice)
 
     def look_at_weights(self) -> str:
         """Show which weights there are now, and return why the choice cannot be used yet."""

@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_regcon._qt.advice import AdviceBox
+from napari_regcon._qt.compare_box import CompareBox
 from napari_regcon._qt.forms import ConfigForm
 from napari_regcon._qt.licence import LicenceBox
 from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
@@ -64,8 +65,8 @@ class ModelPanel(Section):
         The user has a file with weights.
     clear_cache_wanted : Signal
         Cached features are to be dropped.
-    licence : LicenceBox
-        Asks about the licence of weights, with a signal of its own.
+    licence, compare : LicenceBox, CompareBox
+        Asks about the licence of weights; compares with another method. With signals of their own.
     """
 
     configured = Signal()
@@ -112,6 +113,7 @@ class ModelPanel(Section):
         self._device.currentIndexChanged.connect(self._emit)
         device_form = QFormLayout()
         device_form.addRow(QLabel("Compute on"), self._device)
+        self.compare = CompareBox([(METHOD_TEXTS[name][0], name) for name in METHODS], self)
         self._device_hint = Hint()
         self._cache_hint = Hint()
         self._clear = ActionButton(
@@ -122,7 +124,7 @@ class ModelPanel(Section):
         )
         self.fill(self._method, self._about, self._advice, *self._forms)
         self.fill(self._weights_box, self._missing, self.licence, device_form)
-        self.fill(self._device_hint, self._cache_hint, self._clear)
+        self.fill(self._device_hint, self.compare, self._cache_hint, self._clear)
         self._wanted = ""
         self._why_not: dict[str, str] = {}
         self._show_method()
@@ -146,6 +148,12 @@ class ModelPanel(Section):
         needed = self.default_weights is not None
         weights = self._weights.currentData() if needed else None
         return Configure(self._device.currentData(), self.method, tuple(values.items()), weights)
+
+    def choice_of(self, method: str) -> Configure:
+        """Return another method with what was last set for it, and its own weights."""
+        values = self._forms[self._method.findData(method)].values()
+        weights = METHODS[method](**values).default_weights
+        return Configure(self._device.currentData(), method, tuple(values.items()), weights)
 
     def choose(self, method: str, parameters: Mapping[str, Any], weights: str, device: str) -> None:
         """Make a choice for the user, as a saved session says."""
