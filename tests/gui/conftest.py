@@ -83,6 +83,15 @@ def reading(monkeypatch):
 
 
 @pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return an empty folder for weights."""
+    path = tmp_path / "weights"
+    path.mkdir()
+    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(path))
+    return path
+
+
+@pytest.fixture
 def dock(make_napari_viewer, qtbot):
     """Return a function that makes a viewer with an image and the dock, on a fake engine."""
     pytest.importorskip("napari")

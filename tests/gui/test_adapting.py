@@ -19,15 +19,7 @@ from napari_regcon.worker.protocol import (
     TrainingWritten,
 )
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    path = tmp_path / "weights"
-    path.mkdir()
-    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(path))
-    return path
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("folder")]
 
 
 @pytest.fixture

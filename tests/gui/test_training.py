@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from napari_regcon.engine import weights
@@ -29,15 +28,7 @@ from napari_regcon.worker.shared import SharedBuffer
 
 from .conftest import stroke
 
-pytestmark = pytest.mark.gui
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    path = tmp_path / "weights"
-    path.mkdir()
-    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(path))
-    return path
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("folder")]
 
 
 @pytest.fixture
@@ -293,27 +284,3 @@ def test_pre_trained_weights_that_are_here_can_be_begun_with(painted, folder, mo
     panel._train.click()
     qtbot.waitUntil(lambda: painted.client.of(FineTune) != [], timeout=30_000)
     assert painted.client.last(FineTune).start == "pre-trained"
-
-
-def test_a_real_training_in_a_real_dock(dock, folder, qtbot):
-    image = np.random.default_rng(0).normal(60, 8, (2, 96, 120))
-    image[..., 60:] += 100
-    widget = dock(image.clip(0, 255).astype(np.uint8), real=True)
-    for i in range(5):
-        stroke(widget, 1, [(0, 10 + 15 * i, x) for x in range(5, 25)])
-    widget.core.classes.add()
-    for i in range(5):
-        stroke(widget, 2, [(0, 10 + 15 * i, x) for x in range(80, 100)])
-    panel = widget.panels.train
-    panel._form.set_values(
-        {"steps": 6, "crop_px": 64, "crops_per_step": 2, "width": 4, "levels": 2, "check_every": 3}
-    )
-    qtbot.waitUntil(panel._train.isEnabled, timeout=30_000)
-    panel._take_over.click()
-    with qtbot.waitSignal(widget.core.training.made, timeout=60_000):
-        panel._train.click()
-    qtbot.waitUntil(lambda: not widget.core.training.running, timeout=30_000)
-    assert len(panel._curves.points("loss")) == 6
-    with qtbot.waitSignal(widget.core.live.shown, timeout=60_000):
-        panel._use.click()
-    assert widget.state_line.kind != "failed"

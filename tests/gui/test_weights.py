@@ -21,15 +21,6 @@ OFFICIAL = "universeg_v1_nf64_ss64_STA.pt"
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Return an empty folder for weights."""
-    path = tmp_path / "weights"
-    path.mkdir()
-    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(path))
-    return path
-
-
-@pytest.fixture
 def give(tmp_path, monkeypatch):
     """Return a function that makes a file of weights, which the user then picks."""
 
