@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from blob_task import blobs, strokes, support_of
 
 from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.support import SupportSet
 from napari_regcon.engine.finetune import FineTuning, finetune
 from napari_regcon.engine.finetune_events import FinetuneCheck
+from napari_regcon.engine.opinion import only
+from napari_regcon.engine.pixel_head import PixelHead
+from napari_regcon.engine.segmenter import run
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box, Volume
 
@@ -47,6 +51,24 @@ def test_what_cannot_be_judged_by_shape_is_refused_before_work_starts(compact, m
     n = 19 if compact == "blob" else 24
     with pytest.raises(InputError, match=message):
         FineTuning(finished(n), FinetuneConfig(**QUICK, compact=compact), device="cpu")
+
+
+def test_the_one_to_beat_is_the_pixel_classifier_as_it_is_by_default():
+    image, truth = blobs((120, 140))
+    labels = strokes(truth)
+    labels[60:] = 0
+    support = support_of(image, labels, "YX")
+    tuning = FineTuning(support, FinetuneConfig(**QUICK), device="cpu")
+    run(tuning.ask_pixel_head())
+    learnt = tuning._strokes[0]
+    (example,) = support.examples
+    expected = PixelHead(device="cpu").fit(only(support, learnt))(image)
+    assert all(crop.opinion.any() for crop in tuning._judge._rivals)
+    window = Box((0, 0), image.shape)
+    found = tuning._bases.rival(example, window)
+    known = found.any(0)
+    assert known.any()
+    np.testing.assert_allclose(found[:, known], expected[:, known], atol=3e-3)
 
 
 def test_events_say_whether_a_network_may_take_over():

@@ -24,7 +24,7 @@ from napari_regcon.errors import WeightsError
 from napari_regcon.nn.regcon import RegConNet
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -37,7 +37,6 @@ _Net = TypeVar("_Net", bound=nn.Module)
 
 _SIZES = ("embedding", "regions", "width", "levels")
 """What the card has to say so that the network can be built."""
-_EXPECTED = "Expected weights that this plugin wrote: a file made by 'napari-regcon pretrain'."
 
 
 def save_network(net: nn.Module, path: Path, card: dict[str, Any]) -> None:
@@ -87,49 +86,29 @@ def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
         If they cannot be read, or are of another network.
     """
     state, info = load_state(weights)
-    net = empty_network(info.card, info.path.name)
+    expected = "Expected weights that this plugin wrote: a file made by 'napari-regcon pretrain'."
+    try:
+        sizes = {name: int(info.card[name]) for name in _SIZES}
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{info.path.name} does not say which network it is for.", expected=expected
+        ) from error
+    if not all(0 < size <= 1024 for size in sizes.values()) or sizes["levels"] > 8:
+        raise WeightsError(
+            f"{info.path.name} claims a network of sizes {sizes}.", expected=expected
+        )
+    with torch.device("meta"):
+        net = RegConNet(**sizes)
     if sum(t.numel() for t in net.state_dict().values()) != info.n_parameters:
         raise WeightsError(
             f"{info.path.name} does not fit the network it names ({info.n_parameters:,} numbers).",
-            expected=_EXPECTED,
+            expected=expected,
         )
     try:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise WeightsError(f"{info.path.name} does not fit the network it names.") from error
     return net.eval().requires_grad_(False), info
-
-
-def empty_network(card: Mapping[str, Any], name: str) -> RegConNet:
-    """Build the network that a card describes, without memory for its numbers.
-
-    Parameters
-    ----------
-    card : mapping
-        Holds ``embedding``, ``regions``, ``width`` and ``levels``.
-    name : str
-        Of the file, for errors.
-
-    Raises
-    ------
-    WeightsError
-        If the card does not say the sizes, or sizes that cannot be.
-    """
-    try:
-        sizes = {size: int(card[size]) for size in _SIZES}
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{name} does not say which network it is for.", expected=_EXPECTED
-        ) from error
-    if not all(0 < size <= 1024 for size in sizes.values()) or sizes["levels"] > 8:
-        raise WeightsError(f"{name} claims a network of sizes {sizes}.", expected=_EXPECTED)
-    with torch.device("meta"):
-        return RegConNet(**sizes)
-
-
-def sizes_of(net: RegConNet) -> dict[str, int]:
-    """Return what a card has to say so that :func:`empty_network` can build a network."""
-    return dict(zip(_SIZES, (net.n_features, net.n_regions, net.width, net.levels), strict=True))
 
 
 def fold(net: _Net) -> _Net:

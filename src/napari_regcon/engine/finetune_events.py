@@ -43,8 +43,8 @@ class FinetuneCheck:
     is_best : bool
         Whether this is the best so far, and kept.
     rival : dict of str to float
-        Dice of the pixel classifier, fitted on the same strokes, on those kept back; empty
-        where it was not asked.
+        Dice of the pixel classifier as it is by default, fitted on the same strokes, on those
+        kept back; empty where it was not asked.
     n_held : int
         Strokes kept back of the class that has the fewest.
     solidity : dict of str to float

@@ -41,7 +41,9 @@ class Judge:
     config : FinetuneConfig
         Size of crops, and whose shapes count.
     opinion : callable
-        What the pixel classifier thinks of pixels.
+        What the pixel classifier thinks of pixels that the network adds to.
+    rival : callable
+        What the pixel classifier thinks of them that is to be beaten.
 
     Attributes
     ----------
@@ -49,10 +51,11 @@ class Judge:
         How good it is; None where there was nothing to judge by.
     """
 
-    def __init__(self, config: FinetuneConfig, opinion: Opinion) -> None:
+    def __init__(self, config: FinetuneConfig, opinion: Opinion, rival: Opinion) -> None:
         self.best: FinetuneCheck | None = None
         self._config = config
         self._opinion = opinion
+        self._rival = rival
         self._weights: dict[str, Tensor] | None = None
         self._solidity: dict[int, float] = {}
 
@@ -75,9 +78,10 @@ class Judge:
             self._solidity |= _wanted_solidity(support, wanted, self._solidity)
             first = {support.examples[s.example].view(2).key: s for s in (*learnt, *held)}
             shown = list(first.values())[:_SHAPES_ON]
-            self._shapes = self._crops(support, shown, SHAPES_PX)
+            self._shapes = self._crops(support, shown, SHAPES_PX, self._opinion)
         self._classes = support.classes
-        self._held = self._crops(support, held, config.crop_px)
+        self._held = self._crops(support, held, config.crop_px, self._opinion)
+        self._rivals = self._crops(support, held, config.crop_px, self._rival)
         self._n_held = min(sum(i in s.values for s in held) for i in range(len(self._classes)))
 
     def look(
@@ -94,10 +98,10 @@ class Judge:
         predict : callable
             Class indices ``(H, W)`` of a crop.
         """
-        dice = self._dice(predict)
+        dice = self._dice(self._held, predict)
         rival: dict[str, float] = {}
-        if all(crop.opinion.any() for crop in self._held):  # it was asked
-            rival = self._dice(lambda crop: crop.opinion.argmax(0))
+        if all(crop.opinion.any() for crop in self._rivals):  # it was asked
+            rival = self._dice(self._rivals, lambda crop: crop.opinion.argmax(0))
         solidity = {}
         if self._solidity:
             found = mean_solidity(map(predict, self._shapes), self._solidity)
@@ -128,21 +132,23 @@ class Judge:
         self.best = None if state["best"] is None else FinetuneCheck(**state["best"])
         self._weights = state["weights"]
 
-    def _crops(self, support: SupportSet, strokes: Sequence[Stroke], side_px: int) -> list[Crop]:
+    def _crops(
+        self, support: SupportSet, strokes: Sequence[Stroke], side_px: int, opinion: Opinion
+    ) -> list[Crop]:
         config = self._config
         return StrokeCrops(
             support,
             strokes,
             side_px,
             config.downscale,
-            self._opinion,
+            opinion,
             neighbours=config.neighbours,
         ).straight()
 
-    def _dice(self, find: Callable[[Crop], np.ndarray]) -> dict[str, float]:
+    def _dice(self, held: Sequence[Crop], find: Callable[[Crop], np.ndarray]) -> dict[str, float]:
         """Return the Dice of the classes that occur among the labels kept back."""
         confusion = Confusion(self._classes)
-        for crop in self._held:
+        for crop in held:
             said = crop.labels != NOT_SAID
             confusion.add((crop.labels + 1)[said], (find(crop) + 1)[said])
         judged = confusion.counts.sum(1) > 0

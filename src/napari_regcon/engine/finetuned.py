@@ -17,7 +17,7 @@ import torch
 from napari_regcon.config import FinetunedConfig, PixelHeadConfig
 from napari_regcon.data.fingerprint import about_image
 from napari_regcon.engine.device import choose_device
-from napari_regcon.engine.embedding import EmbeddingExtractor, empty_network, save_network, sizes_of
+from napari_regcon.engine.embedding import EmbeddingExtractor, save_network
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.finetuned_predictor import joined
 from napari_regcon.engine.segmenter import Segmenter
@@ -159,8 +159,6 @@ def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
         "classes": list(card.classes),
         "base": asdict(card.base),
     }
-    if net.base is not None and net.base.seen is not None:
-        sizes["seen"] = sizes_of(net.base.seen)
     sizes |= {name: getattr(card, name) for name in _SIZES}
     save_network(net, path, card.about | sizes)
 
@@ -227,7 +225,6 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
         classes = json.loads(about.pop("classes"))
         sizes = {name: int(about.pop(name, older)) for name, older in _SIZES.items()}
         base = PixelHeadConfig(**json.loads(about.pop("base", "{}")))
-        seen_sizes = json.loads(about.pop("seen", "null"))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise WeightsError(
             f"{info.path.name} does not say which classes it is for.", expected=_EXPECTED
@@ -245,8 +242,7 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
         )
         if "base.weight" in state:
             hidden, n_features = state["base.hidden_weight"].shape
-            seen = None if seen_sizes is None else empty_network(seen_sizes, info.path.name)
-            net.base = PixelBase(n_features, hidden, len(classes), seen)
+            net.base = PixelBase(n_features, hidden, len(classes))
     try:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:

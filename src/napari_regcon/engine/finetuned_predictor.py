@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.device import Device
-    from napari_regcon.engine.features import FeatureExtractor
     from napari_regcon.nn.class_net import ClassNet
 
 
@@ -78,11 +77,9 @@ def joined(
     if net.base is None:
         source = FeatureSource(extractor, store, device.torch_device)
         return PixelPredictor(support.classes, _Unchanged(), source, first)
-    parts: list[FeatureExtractor] = [filters_for(base, first.volume), extractor]
-    if net.base.seen is not None:
-        parts.insert(1, EmbeddingExtractor(net.base.seen, f"of {extractor.fingerprint}", device))
+    both = ConcatExtractor((filters_for(base, first.volume), extractor))
     margin = smoothing_radius(base.smooth_px)
-    source = FeatureSource(ConcatExtractor(parts), store, device.torch_device, margin)
+    source = FeatureSource(both, store, device.torch_device, margin)
     classifier = classifier_of(net.base, device.torch_device)
     return _AddingPredictor(support.classes, classifier, source, first, base.smooth_px)
 

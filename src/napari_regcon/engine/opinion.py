@@ -84,7 +84,7 @@ class PixelOpinion:
         Classifier
             What was fitted.
         """
-        predictor = yield from self._head.fit_in_steps(_only(support, learnt))
+        predictor = yield from self._head.fit_in_steps(only(support, learnt))
         found: dict[tuple[object, ...], dict[Box, np.ndarray]] = {}
         for stroke in around:
             example = support.examples[stroke.example]
@@ -121,7 +121,7 @@ class PixelOpinion:
                 yield
 
 
-def _only(support: SupportSet, strokes: Sequence[Stroke]) -> SupportSet:
+def only(support: SupportSet, strokes: Sequence[Stroke]) -> SupportSet:
     """Return a support set of some strokes alone."""
     said = {i: np.zeros(e.labels.shape, bool) for i, e in enumerate(support.examples)}
     for stroke in strokes:

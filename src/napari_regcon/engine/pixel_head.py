@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
-    from napari_regcon.nn.regcon import RegConNet
     from napari_regcon.types import Box, Volume
 
 
@@ -207,11 +206,6 @@ class PixelHead(Segmenter):
         self._network = None
         if self.config.default_weights is not None:
             self._network = load_network(weights or self.config.default_weights)
-
-    @property
-    def network(self) -> RegConNet | None:
-        """The pre-trained network it looks through, if any; normalisation not folded."""
-        return self._network[0] if self._network else None
 
     def fit(self, support: SupportSet) -> PixelPredictor:
         """Return a predictor for the classes of a support set."""

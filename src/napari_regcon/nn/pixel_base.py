@@ -1,19 +1,12 @@
 """The numbers of a fitted pixel classifier, kept with the network that adds to it.
 
-With them comes the pre-trained network, if any, whose features it looks at besides filters.
-
 Nothing here computes; see :mod:`napari_regcon.engine.classifier`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from napari_regcon.nn.regcon import RegConNet
 
 
 class PixelBase(nn.Module):
@@ -23,8 +16,6 @@ class PixelBase(nn.Module):
     ----------
     n_features, hidden, n_classes : int
         Sizes.
-    seen : RegConNet, optional
-        Its features come after those of the filters. It is not trained.
     """
 
     low: Tensor
@@ -34,11 +25,8 @@ class PixelBase(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(
-        self, n_features: int, hidden: int, n_classes: int, seen: RegConNet | None = None
-    ) -> None:
+    def __init__(self, n_features: int, hidden: int, n_classes: int) -> None:
         super().__init__()
-        self.seen = seen
         shapes = {
             "low": (n_features, 1),
             "high": (n_features, 1),
