@@ -99,7 +99,7 @@ def _main(kind: str, argument: str, device: str) -> None:
     if kind == "forest":
         _forest(volume, _painted(volume))
     else:
-        _ours(volume, SEGMENTERS.get(kind, SEGMENTERS["filters"]), device)
+        _ours(volume, SEGMENTERS.get(kind, SEGMENTERS["both"]), device)
     seconds = round(time.perf_counter() - start, 2)
     print(json.dumps({"seconds": seconds, "peak_mb": _peak_mb(), "shape": volume.label_shape}))
 
