@@ -100,6 +100,7 @@ def test_a_network_is_accepted_and_there_is_a_way_back_to_an_earlier_one(live, q
 
     np.testing.assert_array_equal(shown(live, qtbot, lambda: pick_weights(live, first)), by_first)
     np.testing.assert_array_equal(shown(live, qtbot, lambda: pick_weights(live, second)), by_second)
+    shown(live, qtbot, lambda: live.panels.model.use_method("pixel-head"))
     assert live.state_line.kind != "failed"
 
 

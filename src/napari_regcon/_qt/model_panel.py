@@ -125,7 +125,7 @@ class ModelPanel(Section):
         self.fill(self._method, self._about, self._advice, *self._forms)
         self.fill(self._weights_box, self._missing, self.licence, device_form)
         self.fill(self._device_hint, self.compare, self._cache_hint, self._clear)
-        self._wanted = ""
+        self._wanted: dict[str, str] = {}  # by method: weights of one are of no use to another
         self._why_not: dict[str, str] = {}
         self._show_method()
 
@@ -160,7 +160,7 @@ class ModelPanel(Section):
         with QSignalBlocker(self._method), QSignalBlocker(self._device):
             self._method.setCurrentIndex(max(0, self._method.findData(method)))
             self._device.setCurrentIndex(max(0, self._device.findData(device)))
-        self._wanted = weights
+        self._wanted[self.method] = weights
         self._show_method()
         self._form.set_values(parameters)
 
@@ -175,7 +175,7 @@ class ModelPanel(Section):
 
     def use_weights(self, name: str) -> None:
         """Choose weights for the user, for example those that were just fetched."""
-        self._wanted = name
+        self._wanted[self.method] = name
         self._emit()
 
     def list_weights(self, entries: Sequence[tuple[str, str, str]]) -> None:
@@ -193,7 +193,7 @@ class ModelPanel(Section):
             self._weights.clear()
             for name, text, _ in entries:
                 self._weights.addItem(text, name)
-            names = [self._wanted, self.default_weights, *self._why_not]
+            names = [self._wanted.get(self.method, ""), self.default_weights, *self._why_not]
             picked = next((name for name in names if name in self._why_not), "")
             self._weights.setCurrentIndex(self._weights.findData(picked))
         missing = self._why_not.get(picked, "")
