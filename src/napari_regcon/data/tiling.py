@@ -31,7 +31,8 @@ class TileGrid:
     """Tiles that cover a view.
 
     Along an axis without overlap the tiles stand side by side and the last one is cut at the
-    border. Along an axis with overlap all tiles have the same length, and the last one is moved
+    border, or reaches to it if that makes it at most a quarter longer: what a tile needs around it
+    would be most of the work for a narrow one. Along an axis with overlap all tiles have the same length, and the last one is moved
     back to end at the border. A tile longer than the view is as long as the view.
 
     Parameters
@@ -120,7 +121,8 @@ def blend_weights(grid: TileGrid, tile: Box) -> np.ndarray:
 def _line(size: int, tile: int, overlap: int) -> Iterator[_Span]:
     """Iterate over the tiles along one axis."""
     start = 0
-    while start + tile < size:
+    most = tile if overlap else tile + tile // 4
+    while start + most < size:
         yield start, start + tile
         start += tile - overlap
     if size:
