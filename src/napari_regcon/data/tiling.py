@@ -32,8 +32,9 @@ class TileGrid:
 
     Along an axis without overlap the tiles stand side by side and the last one is cut at the
     border, or reaches to it if that makes it at most a quarter longer: what a tile needs around it
-    would be most of the work for a narrow one. Along an axis with overlap all tiles have the same length, and the last one is moved
-    back to end at the border. A tile longer than the view is as long as the view.
+    would be most of the work for a narrow one. Along an axis with overlap all tiles have the same
+    length, and the last one is moved back to end at the border. A tile longer than the view is as
+    long as the view.
 
     Parameters
     ----------
