@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from napari_regcon._cli import weights as commands
 from napari_regcon._cli.app import app
+from napari_regcon._cli.console import stdout
 from napari_regcon.engine import weights
 from weights_server import Answer, serve
 
@@ -17,7 +18,7 @@ from weights_server import Answer, serve
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(tmp_path / "weights"))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(stdout, "width", 200)  # whatever the terminal is where tests run
     monkeypatch.delenv("NAPARI_REGCON_OFFLINE", raising=False)
     return tmp_path / "weights"
 
