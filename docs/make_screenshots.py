@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 import napari
 import numpy as np
 from napari.layers import Layer
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_regcon._qt.widget import RegconWidget
+from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.phantom import CLASSES
+from napari_regcon.data.recipe import read_recipe
 from napari_regcon.data.samples import phantom_em
 from napari_regcon.data.strokes import draw_stroke
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent / "images"
 SLICE = 12
 STROKES_PER_CLASS = 5
+LOOKS = 4
+"""So often a training has told how good it is before its picture is taken."""
 
 
 class Story:
@@ -174,12 +178,43 @@ class Story:
         core.region_brush.paint(np.flatnonzero(inside > 0.9))
         self.wait_for_preview()
         self.picture("dock-regions")
+        panels.regions.collapse()
+        self.tell_of_training()
+        self.tell_of_adapting()
+
+    def tell_of_training(self) -> None:
+        """Take the picture of a network that is being trained."""
+        core, panels = self.dock.core, self.dock.panels
+        for panel in (panels.image, panels.model, panels.labels, panels.segment):
+            panel.collapse()
+        panels.train.expand()
+        checks: list[object] = []
+        core.training.checked.connect(checks.append)
+        core.training.start(FinetuneConfig(minutes=5), "regcon-em", "auto")
+        self.wait(lambda: len(checks) >= LOOKS, timeout_s=1200)
+        self.picture("dock-train")
+        core.training.cancel()
+        self.wait(lambda: not core.training.running)
+
+    def tell_of_adapting(self) -> None:
+        """Take the picture of features that are being adapted."""
+        core, panels = self.dock.core, self.dock.panels
+        panels.adapt.expand()
+        looks: list[object] = []
+        core.adapting.checked.connect(looks.append)
+        core.adapting.start(read_recipe("adapt").train, "regcon-em", "auto")
+        self.wait(lambda: len(looks) >= LOOKS, timeout_s=1200)
+        bar = self.dock.findChild(QScrollArea).verticalScrollBar()
+        bar.setValue(bar.maximum())
+        self.picture("dock-adapt")
+        core.adapting.cancel()
+        self.wait(lambda: not core.adapting.running)
 
 
 def main() -> int:
     """Take the pictures and end everything."""
     with tempfile.TemporaryDirectory() as folder:
-        for what in ("SESSIONS", "CACHE"):  # none of the user's own
+        for what in ("SESSIONS", "CACHE", "WEIGHTS"):  # none of the user's own
             os.environ[f"NAPARI_REGCON_{what}_DIR"] = str(Path(folder) / what)
         story = Story()
         try:
