@@ -7,12 +7,13 @@ import threading
 import numpy as np
 import pytest
 
-from napari_regcon.types import Box, Note
+from napari_regcon.types import Box, Note, Progress
 from napari_regcon.worker.protocol import (
     EngineDied,
     JobDone,
     JobFailed,
     JobNote,
+    JobProgress,
     Paint,
     Preview,
     PreviewDone,
@@ -67,6 +68,22 @@ def test_parts_arrive_one_after_the_other(painted, qtbot):
         painted.client.say(answer(request, Box((32, 0), (64, 80))))
     assert prediction.data[2].all()
     assert painted.state_line.kind != "busy"
+
+
+def test_how_far_a_long_preview_is_stands_at_the_top(painted, qtbot):
+    request = painted.client.last(Preview)
+    painted.client.say(JobProgress(request.generation, Progress(3, 12, "tiles", 1.0)))
+    qtbot.waitUntil(lambda: "3 of 12 parts" in painted.state_line.text, timeout=30_000)
+    painted.client.say(answer(request))
+    qtbot.waitUntil(lambda: painted.state_line.kind != "busy", timeout=30_000)
+
+
+def test_turning_live_off_takes_back_what_was_about_to_be_asked(painted, qtbot):
+    before = painted.client.of(Preview)
+    painted.core.live.request()
+    painted.core.live.set_enabled(False)
+    assert not painted.core.live._timer.isActive()
+    assert painted.client.of(Preview) == before
 
 
 def test_an_answer_that_comes_too_late_is_dropped(painted, qtbot):

@@ -172,7 +172,7 @@ class Filling(QObject):
             return
         self._waits = False
         if not self._workspace.supply.tell_painted(work):
-            self.noted.emit("The image is still being read. Try again in a moment.")
+            self.noted.emit("The image could not be read. Choose it again in the section Image.")
             return
         generation = self._link.next_generation()
         prefix = self._workspace.sight.visible_prefix(work)

@@ -18,6 +18,7 @@ from napari_regcon.worker.protocol import (
     JobDone,
     JobFailed,
     JobNote,
+    JobProgress,
     Preview,
     PreviewDone,
 )
@@ -64,6 +65,8 @@ class LivePreview(QObject):
         str: why there is no preview yet, or an empty string.
     failed : Signal
         str: why a preview failed.
+    progressed : Signal
+        str: how far a preview is that takes longer.
     shown : Signal
         PreviewDone: a preview is on screen as a whole.
     """
@@ -71,6 +74,7 @@ class LivePreview(QObject):
     busy = Signal(bool)
     hint = Signal(str)
     failed = Signal(str)
+    progressed = Signal(str)
     shown = Signal(object)
 
     def __init__(
@@ -110,6 +114,7 @@ class LivePreview(QObject):
     def set_enabled(self, on: bool) -> None:
         """Turn live mode on or off."""
         self.enabled = on
+        self._timer.stop()
         self.request()
 
     def request(self, *_: Any) -> None:
@@ -192,6 +197,9 @@ class LivePreview(QObject):
         match event:
             case PreviewDone() if event.generation == generation:
                 self._show(event)
+            case JobProgress() if event.generation == generation:
+                done, total = event.progress.done, event.progress.total
+                self.progressed.emit(f"Updating the preview … {done} of {total} parts")
             case JobNote() if event.generation == generation:
                 self._new_notes += (event.note.text,)
             case JobDone() if event.generation == generation:

@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_regcon._qt.core import DockCore
     from napari_regcon._qt.panels import Panels
     from napari_regcon._qt.status import Status
@@ -30,10 +32,14 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
     core.workspace.opened.connect(lambda _work: status.end("open"))
     for refuses in (core.classes, core.labelling, core.marking):
         refuses.refused.connect(panels.labels.show_trouble)
-    core.live.busy.connect(partial(_show_preview, status))
-    core.regions.busy.connect(partial(_show_regions, status))
+    core.live.progressed.connect(partial(status.begin, "preview"))
+    for busy, begin, activity, text in (
+        (core.live.busy, status.begin_soon, "preview", "Updating the preview …"),
+        (core.regions.busy, status.begin_soon, "regions", "Finding regions …"),
+        (core.filling.busy, status.begin, "filling", "Filling the slice from its strokes …"),
+    ):
+        busy.connect(partial(_show, begin, status.end, activity, text))
     core.comparison.said.connect(panels.model.compare.say)
-    core.filling.busy.connect(partial(_show_filling, status))
     core.filling.noted.connect(panels.labels.filling.say)
     core.region_brush.noted.connect(panels.regions.say)
     core.volume.noted.connect(panels.segment.say)
@@ -49,22 +55,14 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
     core.sessions.saved.connect(panels.session.show_saved)
 
 
-def _show_preview(status: Status, busy: bool) -> None:
+def _show(
+    begin: Callable[[str, str], None],
+    end: Callable[[str], None],
+    activity: str,
+    text: str,
+    busy: bool,
+) -> None:
     if busy:
-        status.begin_soon("preview", "Updating the preview …")
+        begin(activity, text)
     else:
-        status.end("preview")
-
-
-def _show_regions(status: Status, busy: bool) -> None:
-    if busy:
-        status.begin_soon("regions", "Finding regions …")
-    else:
-        status.end("regions")
-
-
-def _show_filling(status: Status, busy: bool) -> None:
-    if busy:
-        status.begin("filling", "Filling the slice from its strokes …")
-    else:
-        status.end("filling")
+        end(activity)

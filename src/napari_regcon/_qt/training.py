@@ -185,7 +185,7 @@ class Training(QObject):
             return
         (config, start, device), self._wanted = self._wanted, None
         if not self._workspace.supply.tell_painted(work):
-            self._end("The image is still being read. Try again in a moment.")
+            self._end("The image could not be read. Choose it again in the section Image.")
             return
         self._generation = self._link.next_generation()
         out = self._scratch / f"{self._name}.safetensors"
