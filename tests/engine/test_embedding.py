@@ -89,7 +89,8 @@ def test_it_can_be_stopped_between_planes_and_sizes(net):
         fold(net), "x", choose_device("cpu"), zooms=(1, 2), spatial_ndim=3
     )
     halo = extractor.halo_px[1]
-    steps = extractor.compute_in_steps(torch.rand(1, 3, 8 + 2 * halo, 8 + 2 * halo), (0, 0, 0))
+    image, out = torch.rand(1, 3, 8 + 2 * halo, 8 + 2 * halo), torch.empty(32, 3, 8, 8)
+    steps = extractor.compute_in_steps(image, (0, 0, 0), out)
     assert sum(1 for _ in steps) == 3 * 2
 
 

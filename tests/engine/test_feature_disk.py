@@ -42,10 +42,10 @@ class Counting(FeatureExtractor):
     def n_features(self, n_channels):
         return n_channels
 
-    def compute_in_steps(self, image, origin):
+    def compute_in_steps(self, image, origin, out):
         yield
         self.n += 1
-        return torch.nn.functional.avg_pool2d(image, 5, stride=1)
+        out.copy_(torch.nn.functional.avg_pool2d(image, 5, stride=1))
 
 
 class SlowFolder(FeatureFolder):

@@ -37,6 +37,19 @@ def test_a_tile_with_its_halo_gives_the_crop_of_the_whole(net):
     )
 
 
+@pytest.mark.parametrize("levels", [1, 2, 4, 5])
+@torch.no_grad()
+def test_less_work_for_a_skirt_that_is_only_looked_at_changes_nothing(levels):
+    torch.manual_seed(2)
+    net = RegConNet(8, width=4, levels=levels).double().eval()
+    image = torch.rand(1, 1, 112, 96, dtype=torch.float64)
+    whole = net(image)
+    for skirt in (0, 1, 6, 13, 31, 40):
+        height, width = image.shape[2:]
+        inner = whole[:, :, skirt : height - skirt, skirt : width - skirt]
+        torch.testing.assert_close(net(image, skirt), inner, atol=1e-12, rtol=0)
+
+
 @torch.no_grad()
 def test_embeddings_in_training_have_no_common_direction():
     torch.manual_seed(1)

@@ -22,6 +22,7 @@ from napari_regcon.engine.weights import load_state
 from napari_regcon.engine.weights_store import part_file
 from napari_regcon.errors import WeightsError
 from napari_regcon.nn.regcon import RegConNet
+from napari_regcon.nn.smoothing import enlarge_into
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -170,49 +171,44 @@ class EmbeddingExtractor(FeatureExtractor):
     @property
     def fingerprint(self) -> str:
         """Weights, sizes and precision."""
-        return f"regcon-2 {self._hash} {self.zooms} {self._device.supports_bf16}"
+        return f"regcon-3 {self._hash} {self.zooms} {self._device.supports_bf16}"
 
     def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - the network's own, always
         """Return the length of the embedding, times the number of sizes."""
         return self._net.n_features * len(self.zooms)
 
     def compute_in_steps(
-        self, image: Tensor, origin: Sequence[int]
-    ) -> Generator[None, None, Tensor]:
+        self, image: Tensor, origin: Sequence[int], out: Tensor
+    ) -> Generator[None, None, None]:
         """Compute the features of a tile, plane by plane and size by size."""
         seen = image if self._net.n_channels > 1 else image.mean(0, keepdim=True)
-        planes = (seen,) if self.spatial_ndim == 2 else seen.unbind(1)
-        found = []
-        for plane in planes:
-            sizes = []
-            for zoom in self.zooms:
-                sizes.append(self._at(plane[None], origin[-2:], zoom))
+        if self.spatial_ndim == 2:
+            seen, out = seen[:, None], out[:, None]
+        for plane, target in zip(seen.unbind(1), out.unbind(1), strict=True):
+            parts = torch.split(target, self._net.n_features)
+            for zoom, part in zip(self.zooms, parts, strict=True):
+                self._at(plane[None], origin[-2:], zoom, part)
                 yield
-            found.append(torch.cat(sizes))
-        return found[0] if self.spatial_ndim == 2 else torch.stack(found, 1)
 
     @torch.inference_mode()
-    def _at(self, image: Tensor, origin: Sequence[int], zoom: int) -> Tensor:
-        """Return what the network gives ``(F, *tile)`` for a plane made smaller by ``zoom``."""
+    def _at(self, image: Tensor, origin: Sequence[int], zoom: int, out: Tensor) -> None:
+        """Write what the network gives ``(F, *tile)`` for a plane made smaller by ``zoom``."""
         step, halo = zoom * self._net.stride, zoom * self._net.halo_px
-        wanted = []
+        # One pixel around what is wanted, to interpolate from.
+        skirt = self._net.halo_px - 1
+        skip = []
         for axis, start in enumerate(origin):
-            side = image.shape[2 + axis] - 2 * self.halo_px[-1]
             lead = start % step
-            length = -(-(lead + side + 2 * halo) // step) * step
+            length = -(-(lead + out.shape[1 + axis] + 2 * halo) // step) * step
             image = _take(image, 2 + axis, self.halo_px[-1] - halo - lead, length)
-            wanted.append(slice(halo + lead, halo + lead + side))
+            skip.append(zoom + lead)
         if zoom > 1:
             image = functional.avg_pool2d(image, zoom)
         image = image.contiguous(memory_format=torch.channels_last)
         kind = self._device.torch_device.type
         with torch.autocast(kind, torch.bfloat16, enabled=self._device.supports_bf16):
-            found: Tensor = self._net(image)
-        if zoom > 1:
-            found = functional.interpolate(
-                found, scale_factor=zoom, mode="bilinear", align_corners=False
-            )
-        return found[0, :, wanted[0], wanted[1]].float()
+            found: Tensor = self._net(image, skirt)
+        enlarge_into(out, found[0].contiguous(), skip, scale_factor=zoom, align_corners=False)
 
 
 def _take(image: Tensor, axis: int, first: int, length: int) -> Tensor:

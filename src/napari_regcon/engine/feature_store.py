@@ -161,7 +161,7 @@ class FeatureStore:
             pixels = view.read(part, extractor.halo_px, extractor.neighbours)
             image = torch.from_numpy(pixels).to(device)
             target = part.shift(tuple(-i for i in tile.start)).slices
-            features[:, *target] = yield from extractor.compute_in_steps(image, part.start)
+            yield from extractor.compute_in_steps(image, part.start, features[:, *target])
         return features
 
     def _through_disk(

@@ -54,13 +54,17 @@ class FeatureExtractor(abc.ABC):
         """Return the number of features of an image with so many channels."""
 
     def compute(self, image: Tensor, origin: Sequence[int]) -> Tensor:
-        """Compute the features of a tile without stopping; see :meth:`compute_in_steps`."""
-        return run(self.compute_in_steps(image, origin))
+        """Return the features of a tile, float32; see :meth:`compute_in_steps`."""
+        n_features = self.n_features(len(image) // (2 * self.neighbours + 1))
+        tile = (n - 2 * h for n, h in zip(image.shape[1:], self.halo_px, strict=True))
+        out = image.new_empty((n_features, *tile))
+        run(self.compute_in_steps(image, origin, out))
+        return out
 
     @abc.abstractmethod
     def compute_in_steps(
-        self, image: Tensor, origin: Sequence[int]
-    ) -> Generator[None, None, Tensor]:
+        self, image: Tensor, origin: Sequence[int], out: Tensor
+    ) -> Generator[None, None, None]:
         """Compute the features of a tile, yielding wherever it can be stopped or left waiting.
 
         Parameters
@@ -70,11 +74,9 @@ class FeatureExtractor(abc.ABC):
             the channels of ``neighbours``.
         origin : sequence of int
             Position in the image of the first pixel of the tile (without halo).
-
-        Returns
-        -------
-        torch.Tensor
-            float32 ``(n_features(C), *tile)`` on the device of the image.
+        out : torch.Tensor
+            ``(n_features(C), *tile)`` on the device of the image, of any floating type. Filled
+            piece by piece: a stack of all features in float32 is nowhere.
         """
 
 
@@ -107,12 +109,10 @@ class FilterBankExtractor(FeatureExtractor):
         return n_channels * self._bank.n_features
 
     def compute_in_steps(
-        self, image: Tensor, origin: Sequence[int]
-    ) -> Generator[None, None, Tensor]:
+        self, image: Tensor, origin: Sequence[int], out: Tensor
+    ) -> Generator[None, None, None]:
         """Compute the features of a tile scale by scale."""
-        for found in self._bank.steps(image, origin):  # noqa: B007 - the last one is wanted
-            yield
-        return found
+        return self._bank.steps(image, origin, out)
 
 
 class ConcatExtractor(FeatureExtractor):
@@ -149,14 +149,13 @@ class ConcatExtractor(FeatureExtractor):
         return sum(e.n_features(n_channels) for e in self.extractors)
 
     def compute_in_steps(
-        self, image: Tensor, origin: Sequence[int]
-    ) -> Generator[None, None, Tensor]:
+        self, image: Tensor, origin: Sequence[int], out: Tensor
+    ) -> Generator[None, None, None]:
         """Compute the features of a tile, one extractor after the other."""
-        found = []
-        for extractor in self.extractors:
-            part = yield from extractor.compute_in_steps(self._cut(image, extractor), origin)
-            found.append(part)
-        return torch.cat(found)
+        n_channels = len(image) // (2 * self.neighbours + 1)
+        parts = torch.split(out, [e.n_features(n_channels) for e in self.extractors])
+        for extractor, part in zip(self.extractors, parts, strict=True):
+            yield from extractor.compute_in_steps(self._cut(image, extractor), origin, part)
 
     def _cut(self, image: Tensor, extractor: FeatureExtractor) -> Tensor:
         n_channels = len(image) // (2 * self.neighbours + 1)

@@ -70,6 +70,7 @@ class NetworkFeatures:
         for part in parts.tiles():
             tile = part.shift(box.start)
             image = torch.from_numpy(view.read(tile, self._extractor.halo_px)).to(self._device)
-            values = yield from self._extractor.compute_in_steps(image, tile.start)
+            values = torch.empty((n_features, *tile.shape), device=self._device)
+            yield from self._extractor.compute_in_steps(image, tile.start, values)
             found[:, *part.slices] = values.cpu().numpy()
         return found

@@ -69,9 +69,12 @@ class ClassNet(nn.Module):
         """Pixels around a tile that its logits can depend on."""
         return self.body.halo_px
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits ``(B, n_classes, H, W)`` of ``(B, n_channels, H, W)``, about [0, 1]."""
-        logits: Tensor = self.head(self.body.decode(image)).float()
+    def forward(self, image: Tensor, skirt: int = 0) -> Tensor:
+        """Return logits ``(B, n_classes, H, W)`` of ``(B, n_channels, H, W)``, about [0, 1].
+
+        Without the ``skirt`` at every border; see :meth:`RegConNet.forward`.
+        """
+        logits: Tensor = self.head(self.body.decode(image, skirt)).float()
         return logits
 
     def start_from(self, net: RegConNet | ClassNet) -> None:

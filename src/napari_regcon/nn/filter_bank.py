@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
 from napari_regcon.nn.eigenvalues import symmetric_eigenvalues
-from napari_regcon.nn.smoothing import smooth_along
+from napari_regcon.nn.smoothing import enlarge_into, smooth_along
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from torch import Tensor
 
@@ -145,40 +144,44 @@ class FilterBank:
         torch.Tensor
             float32 ``(C * n_features, *tile)``, all features of the first channel first.
         """
-        *_, features = self.steps(image, origin)
-        return features
+        tile = (n - 2 * h for n, h in zip(image.shape[1:], self.halo_px, strict=True))
+        out = image.new_empty((len(image) * self.n_features, *tile))
+        for _ in self.steps(image, origin, out):
+            pass
+        return out
 
-    def steps(self, image: Tensor, origin: Sequence[int]) -> Iterator[Tensor]:
-        """Compute the same scale by scale; what is yielded is complete with the last of them.
+    def steps(
+        self, image: Tensor, origin: Sequence[int], out: Tensor
+    ) -> Generator[None, None, None]:
+        """Compute the same scale by scale, yielding after each.
 
         Parameters
         ----------
         image, origin : torch.Tensor, sequence of int
             As when the bank is called.
-
-        Yields
-        ------
-        torch.Tensor
-            float32 ``(C * n_features, *tile)``, the same each time.
+        out : torch.Tensor
+            ``(C * n_features, *tile)`` to write into, of any floating type.
         """
-        halo = self.halo_px
-        tile = tuple(n - 2 * h for n, h in zip(image.shape[1:], halo, strict=True))
-        inner = tuple(slice(h, h + n) for h, n in zip(halo, tile, strict=True))
-        out = image.new_empty((image.shape[0], self.n_features, *tile))
+        out = out.view(len(image), self.n_features, *out.shape[1:])
+        inner = (slice(h, h + n) for h, n in zip(self.halo_px, out.shape[2:], strict=True))
         out[:, 0] = image[:, *inner]
         n, n_scales = self._n_per_scale, len(self._scales)
-        smooth = out[:, 1 : 1 + n_scales * n : n]
+        finer = None
         for i, axes in enumerate(self._scales):
-            self._fill_scale(image, origin, axes, out[:, 1 + i * n : 1 + (i + 1) * n])
-            if i:
-                difference = out[:, n_scales * n + i]
-                torch.sub(smooth[:, i - 1], smooth[:, i], out=difference)
-            yield out.flatten(0, 1)
+            part = out[:, 1 + i * n : 1 + (i + 1) * n]
+            smooth = self._fill_scale(image, origin, axes, part)
+            if finer is not None:
+                out[:, n_scales * n + i] = finer - smooth
+            finer = smooth
+            yield
 
     def _fill_scale(
         self, image: Tensor, origin: Sequence[int], axes: tuple[_Axis, ...], out: Tensor
-    ) -> None:
-        """Write the features of one scale into ``(C, n_per_scale, *tile)``."""
+    ) -> Tensor:
+        """Write the features of one scale into ``(C, n_per_scale, *tile)``.
+
+        Returns the smoothed image, float32 ``(C, *tile)``.
+        """
         tile = out.shape[2:]
         first = [o // a.step_px for o, a in zip(origin, axes, strict=True)]
         last = [-(-(o + n - 1) // a.step_px) for o, n, a in zip(origin, tile, axes, strict=True)]
@@ -192,15 +195,18 @@ class FilterBank:
             smooth = smooth_along(smooth, i + 1, axis.sigma_px, axis.step_px, axis.radius_px)
         if all(axis.step_px == 1 for axis in axes):
             _lattice_features(smooth, axes, out)
-            return
+            return _crop(smooth, [axis.margin for axis in axes])
         shape = [b - a + 1 for a, b in zip(first, last, strict=True)]
-        coarse = out.new_empty((*out.shape[:2], *shape))
+        coarse = image.new_empty((*out.shape[:2], *shape))
         _lattice_features(smooth, axes, coarse)
         fine = [(n - 1) * a.step_px + 1 for n, a in zip(shape, axes, strict=True)]
-        mode = "bilinear" if len(axes) == 2 else "trilinear"
-        full = functional.interpolate(coarse, size=fine, mode=mode, align_corners=True)
         skip = [o - f * a.step_px for o, f, a in zip(origin, first, axes, strict=True)]
-        out.copy_(full[:, :, *(slice(s, s + n) for s, n in zip(skip, tile, strict=True))])
+        full = image.new_empty((len(out), *tile))
+        enlarge_into(full, coarse[:, 0], skip, size=fine, align_corners=True)
+        out[:, 0] = full
+        for target, found in zip(out, coarse, strict=True):
+            enlarge_into(target[1:], found[1:], skip, size=fine, align_corners=True)
+        return full
 
 
 def _axis(sigma_px: float) -> _Axis:
@@ -239,7 +245,7 @@ def _lattice_features(smooth: Tensor, axes: tuple[_Axis, ...], out: Tensor) -> N
     floor = NOISE_FLOOR
     for k, value in enumerate(symmetric_eigenvalues(tensor)):
         root = value.clamp_(min=0).add_(floor**2).sqrt_()
-        torch.sub(root, floor, out=out[:, 3 + n_dim + k])
+        out[:, 3 + n_dim + k] = root.sub_(floor)
 
 
 def _difference(smooth: Tensor, i: int, axis: _Axis) -> Tensor:

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_SPOILT_PX = 5
+"""Pixels a level of the decoder computes around what is asked of it. Its convolutions spoil two;
+two of the coarser level, and one for interpolation, are five of this one."""
+
 
 class RegConNet(nn.Module):
     """Dense embedding and soft regions of a grey image.
@@ -66,32 +70,38 @@ class RegConNet(nn.Module):
             nn.Linear(embedding, 2 * embedding), nn.ReLU(), nn.Linear(2 * embedding, 2 * embedding)
         )
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, skirt: int = 0) -> Tensor:
         """Return the dense embedding.
 
         Parameters
         ----------
         image : Tensor
             ``(B, 1, H, W)``, about [0, 1]; H and W multiples of ``stride``.
+        skirt : int
+            Pixels at every border that are only looked at. It changes nothing for the others,
+            and saves most of the decoder's work for those that are left out.
 
         Returns
         -------
         Tensor
-            ``(B, embedding, H, W)``, of length 1 at every pixel.
+            ``(B, embedding, H - 2 * skirt, W - 2 * skirt)``, of length 1 at every pixel.
         """
-        return functional.normalize(self.embed(self.decode(image)).float(), dim=1)
+        return functional.normalize(self.embed(self.decode(image, skirt)).float(), dim=1)
 
-    def decode(self, image: Tensor) -> Tensor:
-        """Return what the embedding is made of, ``(B, width, H, W)``; see :meth:`forward`."""
+    def decode(self, image: Tensor, skirt: int = 0) -> Tensor:
+        """Return what the embedding is made of, ``(B, width, ...)``; see :meth:`forward`."""
         skips: list[Tensor] = []
         x = image
         for level, block in enumerate(self.down):
             x = block(functional.max_pool2d(x, 2) if level else x)
             skips.append(x)
-        for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
+        coarser = 0
+        for level, block in zip(reversed(range(self.levels - 1)), self.up, strict=True):
+            cut = max(0, (skirt >> level) - _SPOILT_PX)
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = block(torch.cat([x, skip], dim=1))
-        return x
+            x = block(torch.cat([_inner(x, cut - 2 * coarser), _inner(skips[level], cut)], dim=1))
+            coarser = cut
+        return _inner(x, skirt - coarser)
 
     def embed_pixels(self, decoded: Tensor) -> Tensor:
         """Return the embeddings ``(N, embedding)`` of single decoded pixels ``(N, width)``."""
@@ -111,6 +121,12 @@ class RegConNet(nn.Module):
         # A decoder level adds its two convolutions and one coarse pixel of interpolation.
         reach += sum(2 * 2**level + 2 ** (level + 1) for level in range(levels - 1))
         return int(-(-reach // self.stride) * self.stride)
+
+
+def _inner(image: Tensor, skirt: int) -> Tensor:
+    """Leave out so many pixels at every border."""
+    height, width = image.shape[2:]
+    return image[:, :, skirt : height - skirt, skirt : width - skirt]
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:

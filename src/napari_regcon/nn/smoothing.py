@@ -1,4 +1,4 @@
-"""Gaussian smoothing along one axis, and onto a coarser lattice of pixels where that will do.
+"""Gaussian smoothing along one axis, onto a coarser lattice where that will do, and back from it.
 
 Knows nothing of features: the caller says how wide, how far and how coarse.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+_AT_ONCE = 4
 
 
 def smooth_along(values: Tensor, dim: int, sigma: float, step: int, radius: int) -> Tensor:
@@ -69,6 +71,28 @@ def smooth_plane(plane: Tensor, sigma: float, radius: int) -> Tensor:
     padded = functional.pad(plane[None, None], (radius,) * 4, mode="replicate")[0]
     down = smooth_along(padded, 1, sigma, 1, radius)
     return smooth_along(down, 2, sigma, 1, radius)[0]
+
+
+def enlarge_into(out: Tensor, coarse: Tensor, skip: Sequence[int], **how: Any) -> None:
+    """Interpolate images linearly and write a part of each.
+
+    Parameters
+    ----------
+    out : torch.Tensor
+        ``(F, *tile)``, of any floating type.
+    coarse : torch.Tensor
+        float32 ``(F, *lattice)``.
+    skip : sequence of int
+        Points of the enlarged images, along each spatial axis, before those that are written.
+    **how
+        For :func:`torch.nn.functional.interpolate`: how much larger, and where the corners lie.
+    """
+    mode = "bilinear" if coarse.ndim == 3 else "trilinear"
+    part = [slice(s, s + n) for s, n in zip(skip, out.shape[1:], strict=True)]
+    # A few at a time: to fill memory that is new takes longer than to interpolate.
+    for some, target in zip(torch.split(coarse, _AT_ONCE), torch.split(out, _AT_ONCE), strict=True):
+        full = functional.interpolate(some[None], mode=mode, **how)[0]
+        target.copy_(full[:, *part])
 
 
 def _convolve(values: Tensor, dim: int, kernel: Sequence[float]) -> Tensor:
