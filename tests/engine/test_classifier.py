@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from napari_regcon.engine.classifier import HIDDEN, fit_classifier, gradients
+from napari_regcon.engine.classifier import HIDDEN, dropout_at, fit_classifier, gradients
 
 CPU = torch.device("cpu")
 
@@ -112,3 +112,22 @@ def test_a_class_of_which_more_was_painted_is_found_more_often():
     assert share(counts) == share(None)
     assert share(counts * [100, 1]) > share(None) + 0.1
     assert share(counts * [1, 100]) < share(None) - 0.1
+
+
+def test_dropout_fades_as_more_is_painted():
+    shares = [dropout_at(n) for n in (0, 100, 30_000, 50_000, 70_000, 100_000, 10**6)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[2] == 0.5
+    assert shares[-1] == 0
+
+
+def test_where_much_is_painted_finer_differences_are_learnt():
+    rng = np.random.default_rng(0)
+    features = rng.uniform(-1, 1, (4000, 4)).astype(np.float32)
+    labels = (np.sin(5 * features[:, 0]) * features[:, 1] > 0).astype(int)
+
+    def accuracy(factor):
+        totals = factor * np.bincount(labels)
+        return _accuracy(fit_classifier(features, labels, 2, CPU, totals=totals), features, labels)
+
+    assert accuracy(100) > accuracy(1) + 0.03

@@ -2,7 +2,8 @@
 
 A small perceptron with dropout on its inputs. Few strokes leave many features that separate the
 painted pixels by chance; dropout makes the fit lean on many of them at once, which is what a
-random forest gains from, at a fraction of the time to predict. ``benchmarks/classifiers.py``
+random forest gains from, at a fraction of the time to predict. Whole slices leave no such
+chance, and there dropout only blurs, so it fades as more is painted. ``benchmarks/classifiers.py``
 compares it with linear models, forests and boosting. Knows nothing of images.
 """
 
@@ -28,6 +29,12 @@ STEPS = 100
 BATCH_PX = 256
 LEARNING_RATE = 0.02
 WEIGHT_DECAY = 0.01
+MOST_DROPOUT = 0.5
+"""Share of the inputs that is dropped, as long as little is painted."""
+
+FADE_PX = (1 << 15, 1 << 17)
+"""Painted pixels up to which dropout is at its most, and from which on there is none."""
+
 CLIP = 3.0
 """Standardised features are cut to this range, so that no artefact outvotes all else."""
 
@@ -117,7 +124,7 @@ def fit_classifier(
 ) -> FittedClassifier:
     """Fit a half class-balanced perceptron with dropout on standardised features.
 
-    Dropout after Srivastava et al. 2014 (JMLR 15), one cycle of the rate as in Smith and Topin 2019
+    Dropout (:func:`dropout_at`) after Srivastava et al. 2014 (JMLR 15), one cycle of the rate as in Smith and Topin 2019
     (arXiv 1708.07120). It runs on the processor, where steps this small are quickest, and gives
     the same weights for the same input and seed.
 
@@ -170,7 +177,8 @@ def _train(
 ) -> list[Tensor]:
     """Return weight and bias of both layers; painting more of a class makes it likelier."""
     n_classes = len(counts)
-    kept_inputs, kept_hidden = _coins(seed, inputs.shape[1], HIDDEN)
+    dropout = dropout_at(int(painted.sum()))
+    kept_inputs, kept_hidden = _coins(seed, dropout, inputs.shape[1], HIDDEN)
     parameters = []
     for outputs, width in ((HIDDEN, inputs.shape[1]), (n_classes, HIDDEN)):
         bound = width**-0.5
@@ -233,17 +241,27 @@ def gradients(
     return back.T @ inputs, back.sum(0), error.T @ hidden, error.sum(0)
 
 
-@functools.lru_cache(maxsize=4)
-def _coins(seed: int, *widths: int) -> tuple[Tensor, ...]:
-    """Return the factors of dropout with probability one half for all steps: 0 or 2.
+def dropout_at(n_painted: int) -> float:
+    """Return the share of inputs to drop, a multiple of 1/16, where so many pixels are painted.
 
-    The same for every fit, so they are drawn once. A bit for each is several times quicker to
+    It falls with the logarithm of ``n_painted`` between the two of :data:`FADE_PX`.
+    """
+    few, many = map(math.log2, FADE_PX)
+    left = (many - math.log2(max(1, n_painted))) / (many - few)
+    return round(16 * MOST_DROPOUT * min(1.0, max(0.0, left))) / 16
+
+
+@functools.lru_cache(maxsize=4)
+def _coins(seed: int, dropout: float, *widths: int) -> tuple[Tensor, ...]:
+    """Return the factors of dropout for all steps: 0, or what keeps the mean at 1.
+
+    The same for every fit, so they are drawn once. A byte for each is several times quicker to
     draw than torch's Bernoulli numbers.
     """
     rng = np.random.default_rng(seed)
     found = []
     for width in widths:
-        n = STEPS * BATCH_PX * width
-        bits = np.unpackbits(np.frombuffer(rng.bytes(-(-n // 8)), np.uint8), count=n)
-        found.append(torch.from_numpy(bits << 1).view(STEPS, BATCH_PX, width).float())
+        drawn = np.frombuffer(rng.bytes(STEPS * BATCH_PX * width), np.uint8)
+        kept = torch.from_numpy(drawn >= 256 * dropout)
+        found.append(kept.float().div_(1 - dropout).view(STEPS, BATCH_PX, width))
     return tuple(found)
