@@ -124,9 +124,9 @@ def fit_classifier(
 ) -> FittedClassifier:
     """Fit a half class-balanced perceptron with dropout on standardised features.
 
-    Dropout (:func:`dropout_at`) after Srivastava et al. 2014 (JMLR 15), one cycle of the rate as in Smith and Topin 2019
-    (arXiv 1708.07120). It runs on the processor, where steps this small are quickest, and gives
-    the same weights for the same input and seed.
+    Dropout (:func:`dropout_at`) after Srivastava et al. 2014 (JMLR 15), one cycle of the rate as
+    in Smith and Topin 2019 (arXiv 1708.07120). It runs on the processor, where steps this small
+    are quickest, and gives the same weights for the same input and seed.
 
     Parameters
     ----------
