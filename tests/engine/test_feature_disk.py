@@ -16,6 +16,7 @@ from napari_regcon.engine.feature_disk import FeatureDisk
 from napari_regcon.engine.feature_folder import FeatureFolder
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.features import FeatureExtractor, FilterBankExtractor
+from napari_regcon.engine.segmenter import run
 from napari_regcon.types import Box, Volume
 
 CPU = torch.device("cpu")
@@ -198,11 +199,9 @@ def test_nothing_is_written_while_somebody_waits(open_store, stack):
 def test_a_volume_too_large_for_the_disk_does_not_drive_out_what_is_there(open_store, stack):
     mean = Counting()
     store = open_store(limit_bytes=6 * TILE_BYTES)
-    store.in_passing = True
-    store.get(view_of(stack), TILE, mean, CPU)
+    run(store.get_in_steps(view_of(stack), TILE, mean, CPU, in_passing=True))
     settle(store)
     assert store.disk.usage_bytes == 0
-    store.in_passing = False
     store.get(view_of(stack, 1), TILE, mean, CPU)
     settle(store)
     assert store.disk.usage_bytes > 0

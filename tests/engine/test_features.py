@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.views import ImageView
+from napari_regcon.engine import feature_store
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.features import (
     ConcatExtractor,
     FeatureExtractor,
     FilterBankExtractor,
 )
+from napari_regcon.engine.segmenter import run
 from napari_regcon.types import Box, Volume
 
 CPU = torch.device("cpu")
@@ -89,6 +91,33 @@ def test_the_tiles_not_asked_for_longest_go_first(stack):
     store.get(view, tiles[2], mean, CPU)
     assert [store.has(view, t, mean, CPU) for t in tiles] == [True, False, True]
     assert store.usage_bytes == 2 * 16 * 16 * 4
+
+
+def test_of_a_volume_that_does_not_fit_hardly_anything_stays(stack, monkeypatch):
+    tile_bytes = TILE.size * 2
+    monkeypatch.setattr(feature_store, "PASSING_BYTES", 2 * tile_bytes)
+    mean, view = LocalMean(), view_of(stack)
+    tiles = [Box((y, x), (y + 32, x + 16)) for y in (0, 32) for x in (0, 16, 32)]
+    tiles.append(Box((0, 0), (32, 32)))
+    store = FeatureStore(5 * tile_bytes)
+    store.get(view, tiles[-1], mean, CPU)
+    for tile in tiles:
+        run(store.get_in_steps(view, tile, mean, CPU, in_passing=True))
+    # Four small ones that came last, and what a preview had asked for.
+    assert [store.has(view, t, mean, CPU) for t in tiles] == [False, False, *[True] * 5]
+    # One that a preview asks for is kept like any other.
+    store.get(view, tiles[2], mean, CPU)
+    for tile in tiles[:2]:
+        run(store.get_in_steps(view, tile, mean, CPU, in_passing=True))
+    assert [store.has(view, t, mean, CPU) for t in tiles] == [True, True, True, False, *[True] * 3]
+
+
+def test_of_a_volume_that_fits_everything_stays(stack, monkeypatch):
+    monkeypatch.setattr(feature_store, "PASSING_BYTES", 0)
+    store, mean = FeatureStore(stack.size * 2), LocalMean()
+    for z in (0, 1):
+        run(store.get_in_steps(view_of(stack, prefix=(z,)), TILE, mean, CPU, in_passing=True))
+    assert store.usage_bytes == 2 * TILE.size * 2
 
 
 def test_a_tile_larger_than_the_store_is_computed_but_not_kept(stack):

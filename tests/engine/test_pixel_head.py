@@ -9,11 +9,12 @@ from napari_regcon.config import PixelHeadConfig
 from napari_regcon.data.normalize import estimate_normalization
 from napari_regcon.data.support import SupportSet
 from napari_regcon.data.views import ImageView
-from napari_regcon.engine import feature_source, pixel_head
+from napari_regcon.engine import feature_source, feature_store, pixel_head
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.pixel_head import PixelHead
 from napari_regcon.engine.registry import load_segmenter
 from napari_regcon.engine.segmenter import run
+from napari_regcon.engine.volume import segment_volume
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box, Volume
 
@@ -45,6 +46,21 @@ def test_strokes_become_the_right_regions(shape, axes, dimensions):
     assert predictor.classes == ("background", "blob")
     assert predictor.spatial_ndim == dimensions
     assert dice(result[1] > 0.5, truth > 0) > 0.9
+
+
+def test_a_whole_volume_leaves_the_features_of_painted_slices_and_no_more(monkeypatch):
+    image, truth = blobs((9, 60, 70))
+    painted = strokes(truth)
+    painted[:4] = painted[5:] = 0
+    head = PixelHead(PixelHeadConfig(**SMALL), device="cpu", store=FeatureStore(10**6))
+    predictor = head.fit(support_of(image, painted, "ZYX"))
+    monkeypatch.setattr(feature_store, "PASSING_BYTES", 0)
+    before = head.store.usage_bytes
+    labels = np.zeros(image.shape, np.uint8)
+    for _ in segment_volume(Volume(image, "ZYX"), predictor, labels):
+        pass
+    assert before == head.store.usage_bytes > 0
+    np.testing.assert_array_equal(labels, predictor(image).argmax(0) + 1)
 
 
 def test_colour_is_used():
@@ -150,7 +166,7 @@ def test_a_draft_has_every_few_pixels_of_the_whole(monkeypatch, dimensions):
     predictor = PixelHead(config, device="cpu").fit(support)
     view = support.examples[0].view(dimensions)
     box = Box((5, 11, 30)[-dimensions:], (6, 70, 74)[-dimensions:])
-    predictor._source.store.clear()
+    predictor.source.store.clear()
     assert predictor.draft(view, box, 3) is None  # that would take as long as the whole
     whole = run(predictor.predict_box(view, box))
     draft = predictor.draft(view, box, 3)
@@ -200,7 +216,7 @@ def test_voxel_size_scales_the_filters_along_depth(plane):
     volume = Volume(image, "ZYX", scale=(30.0, 10.0, 10.0), units=("nanometer",) * 3)
     support.add(volume, strokes(truth))
     predictor = PixelHead(PixelHeadConfig(dimensions=3, **SMALL)).fit(support)
-    halo = predictor._source.extractor.halo_px
+    halo = predictor.source.extractor.halo_px
     assert halo[0] < halo[1] == halo[2]
     assert dice(predictor(image)[1] > 0.5, truth > 0) > 0.9
 

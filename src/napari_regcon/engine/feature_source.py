@@ -6,6 +6,7 @@ it, and the other way round. Knows nothing of classes or classifiers.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,11 @@ class FeatureSource:
         Where it is computed.
     margin_px : int
         Tiles come with so many pixels more on each side in Y and X, where there are any.
+
+    Attributes
+    ----------
+    is_in_passing : bool
+        Whether every tile of a volume is asked for once; see :meth:`FeatureStore.get_in_steps`.
     """
 
     def __init__(
@@ -57,7 +63,14 @@ class FeatureSource:
         self.store = store
         self.device = device
         self.tile_shape = TILE_SHAPES[extractor.spatial_ndim]
+        self.is_in_passing = False
         self._margin = (0,) * (extractor.spatial_ndim - 2) + (margin_px,) * 2
+
+    def in_passing(self) -> FeatureSource:
+        """Return the same for work that asks for every tile of a volume once."""
+        other = copy.copy(self)
+        other.is_in_passing = True
+        return other
 
     def around(self, view: ImageView, tile: Box) -> Box:
         """Return a tile with its margin, as far as the view reaches."""
@@ -73,7 +86,10 @@ class FeatureSource:
 
     def tile_in_steps(self, view: ImageView, tile: Box) -> Generator[None, None, torch.Tensor]:
         """Do the same as :meth:`tile`, yielding wherever it can be stopped."""
-        return self.store.get_in_steps(view, self.around(view, tile), self.extractor, self.device)
+        whole = self.around(view, tile)
+        return self.store.get_in_steps(
+            view, whole, self.extractor, self.device, in_passing=self.is_in_passing
+        )
 
     def at(
         self, view: ImageView, where: np.ndarray

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari_regcon.engine.feature_disk import FeatureDisk
     from napari_regcon.engine.features import FeatureExtractor
 
+PASSING_BYTES = 192 * 2**20
+"""Bound on the tiles in memory of a volume that does not fit there as a whole."""
 SMALLEST_PART_PX = 32 * 32
 """Tiles are not computed in parts smaller than this."""
 
@@ -50,9 +52,6 @@ class FeatureStore:
     disk : FeatureDisk or None
         Where tiles are kept beyond the memory and this process. It serves the processor only:
         a GPU computes features quicker than a disk reads them.
-    in_passing : bool
-        Whether the work under way asks for every tile of a volume once. What does not fit on
-        disk as a whole is not written then, as its end would drive out its beginning.
 
     Notes
     -----
@@ -65,7 +64,6 @@ class FeatureStore:
         self.capacity_bytes = capacity_bytes
         self.dtype = dtype
         self.disk: FeatureDisk | None = None
-        self.in_passing = False
         self.usage_bytes = 0
         self.gathered: weakref.WeakKeyDictionary[SupportExample, Any] = weakref.WeakKeyDictionary()
         """Features of painted pixels, as long as the example they belong to is there."""
@@ -92,19 +90,37 @@ class FeatureStore:
         return run(self.get_in_steps(view, tile, extractor, device))
 
     def get_in_steps(
-        self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
+        self,
+        view: ImageView,
+        tile: Box,
+        extractor: FeatureExtractor,
+        device: torch.device,
+        *,
+        in_passing: bool = False,
     ) -> Generator[None, None, Tensor]:
-        """Do the same as :meth:`get`, yielding wherever it can be stopped or left waiting."""
+        """Do the same as :meth:`get`, yielding wherever it can be stopped or left waiting.
+
+        With ``in_passing``, every tile of a volume is asked for once. If they do not fit in memory
+        or on disk as a whole, then hardly any stay there: the last ones would drive out the first,
+        and what was there before.
+        """
         key = (view.key, tile, extractor.fingerprint, device)
         found = self._tiles.get(key)
         if found is not None and found.array() is view.volume.data:
             self._tiles.move_to_end(key)
+            found.in_passing &= in_passing
             return found.features
+        n_features = extractor.n_features(view.volume.n_channels)
+        n_bytes = math.prod(view.volume.label_shape) * n_features * self.dtype.itemsize
         if self.disk is not None and device.type == "cpu":
-            name, features = yield from self._through_disk(self.disk, view, tile, extractor)
+            may_write = not in_passing or n_bytes <= self.disk.folder.limit_bytes
+            name, features = yield from self._through_disk(
+                self.disk, view, tile, extractor, may_write=may_write
+            )
         else:
             name, features = "", (yield from self._compute(view, tile, extractor, device))
-        self._keep(key, _Kept(weakref.ref(view.volume.data), features, name))
+        in_passing = in_passing and n_bytes > self.capacity_bytes
+        self._keep(key, _Kept(weakref.ref(view.volume.data), features, name, in_passing))
         return features
 
     def has(
@@ -165,7 +181,13 @@ class FeatureStore:
         return features
 
     def _through_disk(
-        self, disk: FeatureDisk, view: ImageView, tile: Box, extractor: FeatureExtractor
+        self,
+        disk: FeatureDisk,
+        view: ImageView,
+        tile: Box,
+        extractor: FeatureExtractor,
+        *,
+        may_write: bool,
     ) -> Generator[None, None, tuple[str, Tensor]]:
         """Read a tile from disk, or compute it and have it written; return its name there too."""
         if not isinstance(view.volume.data, np.ndarray):
@@ -180,8 +202,7 @@ class FeatureStore:
         begin = time.perf_counter()
         features = yield from self._compute(view, tile, extractor, torch.device("cpu"))
         self._pace.was_computed(time.perf_counter() - begin, features.numel())
-        n_tiles = math.prod(view.volume.label_shape) / tile.size
-        if not self.in_passing or n_tiles * features.nbytes <= disk.folder.limit_bytes:
+        if may_write:
             disk.put(name, features.numpy())
         return name, features
 
@@ -198,8 +219,18 @@ class FeatureStore:
             return
         self._tiles[key] = kept
         self.usage_bytes += kept.features.nbytes
-        while self.usage_bytes > self.capacity_bytes:
-            self._drop(next(iter(self._tiles)))
+        passing = [key for key, kept in self._tiles.items() if kept.in_passing]
+        self._shrink(passing, PASSING_BYTES)
+        self._shrink(list(self._tiles), self.capacity_bytes)
+
+    def _shrink(self, keys: list[tuple[Any, ...]], limit_bytes: int) -> None:
+        """Drop the first of some tiles until the others fit."""
+        total = sum(self._tiles[key].features.nbytes for key in keys)
+        for key in keys:
+            if total <= limit_bytes:
+                break
+            total -= self._tiles[key].features.nbytes
+            self._drop(key)
 
     def _drop(self, key: tuple[Any, ...]) -> None:
         kept = self._tiles.pop(key)
@@ -208,13 +239,14 @@ class FeatureStore:
             self.disk.let_go(kept.name)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Kept:
-    """Features of a tile, the image array they are of, and their name on disk."""
+    """Features of a tile, the image array they are of, their name on disk, and how long to stay."""
 
     array: weakref.ref[Any]
     features: Tensor
     name: str
+    in_passing: bool
 
 
 class _Pace:

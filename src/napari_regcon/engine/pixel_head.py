@@ -9,6 +9,7 @@ features need, and classified with the margin that smoothing needs.
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -66,7 +67,7 @@ class PixelPredictor(Predictor):
 
     Attributes
     ----------
-    classifier : Classifier
+    classifier, source
         As given.
     """
 
@@ -85,30 +86,30 @@ class PixelPredictor(Predictor):
         self.tile_shape = source.tile_shape
         self.overlap = (0,) * self.spatial_ndim
         self.classifier = classifier
-        self._source = source
+        self.source = source
         self._smooth_px = smooth_px
 
     def check(self, volume: Volume) -> None:
         """Check that this predictor can work on a volume; see :class:`Predictor`."""
         super().check(volume)
-        if self._source.extractor.neighbours:
+        if self.source.extractor.neighbours:
             require_depth(volume, "Choose an image with depth, or another network.")
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
         """Return float32 probabilities ``(n_classes, *tile.shape)``."""
-        return self._part(self._source.tile(view, tile), view, tile, tile)
+        return self._part(self.source.tile(view, tile), view, tile, tile)
 
     def draft(self, view: ImageView, box: Box, step: int) -> np.ndarray | None:
         """Predict every ``step``-th pixel where features are at hand; a GPU needs no draft."""
         tiles = list(self.grid(view.shape).touching(box))
-        has_all = all(self._source.has(view, tile) for tile in tiles)
-        if self._source.device.type != "cpu" or not has_all:
+        has_all = all(self.source.has(view, tile) for tile in tiles)
+        if self.source.device.type != "cpu" or not has_all:
             return None
         steps = (*(1 for _ in box.shape[:-2]), step, step)
         shape = (-(-n // every) for n, every in zip(box.shape, steps, strict=True))
         result = np.empty((len(self.classes), *shape), np.float32)
         for tile in tiles:
-            part, start = tile.intersect(box), self._source.around(view, tile).start
+            part, start = tile.intersect(box), self.source.around(view, tile).start
             here, there = [], []
             for first, end, origin, zero, every in zip(
                 part.start, part.stop, box.start, start, steps, strict=True
@@ -117,7 +118,7 @@ class PixelPredictor(Predictor):
                 here.append(slice(points.start - zero, end - zero, every))
                 begin = (points.start - origin) // every
                 there.append(slice(begin, begin + len(points)))
-            features = self._source.tile(view, tile)[:, *here]
+            features = self.source.tile(view, tile)[:, *here]
             result[:, *there] = self._planes(features, self._smooth_px / step)
         return result
 
@@ -127,17 +128,23 @@ class PixelPredictor(Predictor):
         """Predict a box tile by tile, and no more of a tile than is asked for."""
         for tile in tiles:
             part = tile.intersect(box)
-            features = yield from self._source.tile_in_steps(view, tile)
+            features = yield from self.source.tile_in_steps(view, tile)
             yield part, self._part(features, view, tile, part)
+
+    def in_passing(self) -> PixelPredictor:
+        """Return the same for a whole volume, whose features are kept only if all of them fit."""
+        other = copy.copy(self)
+        other.source = self.source.in_passing()
+        return other
 
     def reduce_memory(self) -> bool:
         """Compute features in smaller parts and keep fewer, from now on."""
-        return self._source.reduce_memory()
+        return self.source.reduce_memory()
 
     def _part(self, features: torch.Tensor, view: ImageView, tile: Box, part: Box) -> np.ndarray:
         """Predict a part of a tile, given the features of the tile with its margin."""
-        start = self._source.around(view, tile).start
-        needed = self._source.around(view, part)
+        start = self.source.around(view, tile).start
+        needed = self.source.around(view, part)
         *depth, rows, _ = needed.shift(tuple(-i for i in start)).slices
         found = self._planes(features[:, *depth], self._smooth_px, rows)
         columns = part.shift(tuple(-i for i in start)).slices[-1]

@@ -70,6 +70,10 @@ class Predictor(abc.ABC):
     def reduce_memory(self) -> bool:
         """Work in smaller steps from now on, with the same result; False if that cannot be."""
 
+    def in_passing(self) -> Predictor:
+        """Return the same for work that asks for every tile of a volume once: keeps less of it."""
+        return self
+
     def grid(self, shape: tuple[int, ...]) -> TileGrid:
         """Return the tile grid over a view of this spatial shape."""
         return TileGrid(shape, self.tile_shape, self.overlap)

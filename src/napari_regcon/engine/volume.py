@@ -116,7 +116,7 @@ def segment_volume(
     if first is not None:
         boxes = nearest_first(boxes, first, volume)
     normalization = normalization or estimate_normalization(volume)
-    return _run(_Job(volume, normalization, predictor, values, tuple(boxes), outputs))
+    return _run(_Job(volume, normalization, predictor.in_passing(), values, tuple(boxes), outputs))
 
 
 @dataclass(frozen=True)

@@ -141,10 +141,8 @@ class Model:
 
     def attend(self, *, preview: bool) -> None:
         """Prepare for the next step: somebody waits for a preview, but not for a volume."""
-        if self._store is not None:
-            self._store.in_passing = not preview
-            if self._store.disk is not None:
-                self._store.disk.pause(preview)
+        if self._store is not None and self._store.disk is not None:
+            self._store.disk.pause(preview)
 
     def use(self) -> CacheUse:
         """Return how much memory is in use."""
