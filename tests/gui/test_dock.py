@@ -50,12 +50,15 @@ def canvas_of(viewer):
     return viewer.window._qt_viewer.canvas.native
 
 
-def mouse_stroke(widget, qtbot, value, y, columns):
-    """Drag the mouse along a row of the visible slice.
+def mouse_stroke(widget, qtbot, value, y, columns, layer=None, meanwhile=None):
+    """Drag the mouse along a row of the visible slice, on the labels or another layer.
+
+    ``meanwhile`` is called once, while the button is down.
 
     Moves in quick succession are ignored by the canvas, so each is repeated until it paints.
     """
-    canvas, layer = canvas_of(widget.viewer), widget.core.workspace.current.labels
+    canvas = canvas_of(widget.viewer)
+    layer = layer or widget.core.workspace.current.labels
     z = widget.viewer.dims.current_step[0]
     press, move = QMouseEvent.Type.MouseButtonPress, QMouseEvent.Type.MouseMove
     release = QMouseEvent.Type.MouseButtonRelease
@@ -70,6 +73,8 @@ def mouse_stroke(widget, qtbot, value, y, columns):
             return layer.data[z, y, x] == value
 
         qtbot.waitUntil(painted, timeout=30_000)
+        if meanwhile is not None:
+            meanwhile, _ = None, meanwhile()
     send(canvas, release, points[-1], left, no)
 
 

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_regcon.engine.segmenter import run
 from napari_regcon.errors import InputError
 from napari_regcon.session.accept import Scope, accept, object_at
 from napari_regcon.session.history import BoxChange, Edit, History
@@ -16,6 +15,24 @@ from napari_regcon.session.painted import PaintedPlanes
 from napari_regcon.session.start_from import copy_labels
 
 SHAPE = (3, 12, 16)
+
+
+def run(steps, final):
+    """Write each change as it comes, as the window does, and return the edit."""
+    while True:
+        try:
+            change = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        if change is not None:
+            change.apply(final, forward=True)
+
+
+def put(edit, final, *, forward, locks=None):
+    for change in edit.changes:
+        change.apply(final, forward=forward, locks=locks)
+
+
 PLANES = [(z,) for z in range(3)]
 
 
@@ -38,7 +55,7 @@ def painted():
 
 def test_accepting_everything_keeps_what_a_person_painted(prediction, painted):
     final = np.zeros(SHAPE, dtype=np.uint8)
-    run(accept(prediction, final, painted, Locks(), Scope("all", PLANES)))
+    run(accept(prediction, final, painted, Locks(), Scope("all", PLANES)), final)
     assert (final[1, 3, 1:9] == 3).all()
     untouched = np.ones(SHAPE, dtype=bool)
     untouched[1, 3, 1:9] = False
@@ -48,33 +65,33 @@ def test_accepting_everything_keeps_what_a_person_painted(prediction, painted):
 def test_pixels_without_a_prediction_stay(prediction, painted):
     prediction[0] = 0
     final = np.full(SHAPE, 9, dtype=np.uint8)
-    run(accept(prediction, final, painted, Locks(), Scope("all", PLANES)))
+    run(accept(prediction, final, painted, Locks(), Scope("all", PLANES)), final)
     assert (final[0] == 9).all()
     assert (final[2] == prediction[2]).all()
 
 
 def test_one_class_one_slice_one_object(prediction, painted):
     final = np.zeros(SHAPE, dtype=np.uint8)
-    run(accept(prediction, final, painted, Locks(), Scope("class", [(0,)], value=2)))
+    run(accept(prediction, final, painted, Locks(), Scope("class", [(0,)], value=2)), final)
     assert np.array_equal(final[0], np.where(prediction[0] == 2, 2, 0))
     assert not final[1:].any()
 
     final[:] = 0
     mask = object_at(prediction, (2, 4, 4))
     assert mask.sum() == 3 * 16
-    run(accept(prediction, final, painted, Locks(), Scope("object", [(2,)], mask=mask)))
+    run(accept(prediction, final, painted, Locks(), Scope("object", [(2,)], mask=mask)), final)
     assert np.count_nonzero(final) == 16
 
 
 def test_strokes_count_only_where_the_scope_reaches(prediction, painted):
     final = np.zeros(SHAPE, dtype=np.uint8)
-    run(accept(prediction, final, painted, Locks(), Scope("class", [(1,)], value=2)))
+    run(accept(prediction, final, painted, Locks(), Scope("class", [(1,)], value=2)), final)
     stroke_inside = (prediction[1] == 2)[3, 1:9]
     assert np.array_equal(final[1, 3, 1:9] == 3, stroke_inside)
     locks = Locks()
     locks.slices.add((1,))
     final[:] = 0
-    run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    run(accept(prediction, final, painted, locks, Scope("all", PLANES)), final)
     assert not final[1].any()
     assert locks.describe() == "1 slice"
 
@@ -84,14 +101,37 @@ def test_labels_of_another_tool_become_final_labels(painted):
     objects[0, 2:5, 2:5] = 700
     objects[1, 6:9, 6:9] = 2
     final = np.zeros(SHAPE, dtype=np.uint8)
-    edit = run(copy_labels(objects, final, PLANES, {1, 2, 3}, 2, 1, painted, Locks()))
+    edit = run(copy_labels(objects, final, PLANES, {1, 2, 3}, 2, 1, painted, Locks()), final)
     assert (final[0] == np.where(objects[0] > 0, 2, 1)).all()
     assert (final[1, 3, 1:9] == 3).all()
-    list(edit.apply(final, forward=False))
+    put(edit, final, forward=False)
     assert not final.any()
     classes = np.full(SHAPE, 3, dtype=np.uint8)
-    run(copy_labels(classes, final, PLANES, {1, 2, 3}, 2, 1, painted, Locks()))
+    run(copy_labels(classes, final, PLANES, {1, 2, 3}, 2, 1, painted, Locks()), final)
     assert (final == 3).all()
+
+
+def test_what_is_painted_while_a_change_waits_to_be_written_stays(prediction, painted):
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    steps, locks = accept(prediction, final, painted, Locks(), Scope("all", [(0,)])), Locks()
+    change = next(steps)
+    final[0, 3, 3:9] = 7
+    final[0, 5, 5] = 0
+    locks.lock_pixels((0,), (5, 5), np.ones((1, 1)))
+    change.apply(final, forward=True, locks=locks)
+    assert (final[0, 3, 3:9] == 7).all()
+    assert final[0, 5, 5] == 0
+    assert np.count_nonzero(final[0] == prediction[0]) == 12 * 16 - 7
+
+
+def test_a_large_plane_is_written_some_rows_at_a_time(prediction, painted, monkeypatch):
+    monkeypatch.setattr("napari_regcon.session.history.WRITTEN_PX", 5 * 16)
+    final = np.zeros(SHAPE, dtype=np.uint8)
+    edit = run(accept(prediction, final, painted, Locks(), Scope("all", PLANES)), final)
+    assert [c.box.shape[1] for c in edit.changes] == [5, 5, 2] * 3
+    assert (final[0] == prediction[0]).all()
+    put(edit, final, forward=False)
+    assert not final.any()
 
 
 def test_pointing_at_nothing_is_refused(prediction):
@@ -110,7 +150,7 @@ def test_locks_hold(prediction):
     locks.slices.add((1,))
     locks.lock_pixels((2,), (2, 3), np.ones((2, 2), dtype=bool))
     locks.lock_pixels((2,), (0, 10), np.eye(3, dtype=bool))
-    run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    run(accept(prediction, final, painted, locks, Scope("all", PLANES)), final)
     assert (final[0, 0] == 5).all()
     assert (final[1] == 4).all()
     locked = np.zeros(SHAPE[1:], dtype=bool)
@@ -120,10 +160,10 @@ def test_locks_hold(prediction):
     assert locks.n_pixel_planes == 1
 
     locks.unlock_pixels((2,))
-    run(accept(prediction, final, painted, locks, Scope("all", [(2,)])))
+    run(accept(prediction, final, painted, locks, Scope("all", [(2,)])), final)
     assert np.array_equal(final[2], prediction[2])
     locks.clear()
-    run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    run(accept(prediction, final, painted, locks, Scope("all", PLANES)), final)
     assert np.array_equal(final, prediction)
 
 
@@ -134,31 +174,31 @@ volumes = arrays(np.uint8, (2, 5, 6), elements=st.integers(0, 3))
 def test_every_accept_can_be_undone_and_done_again(prediction, start):
     painted = PaintedPlanes(CompleteMarks(start.shape))
     final = start.copy()
-    edit = run(accept(prediction, final, painted, Locks(), Scope("all", [(0,), (1,)])))
+    edit = run(accept(prediction, final, painted, Locks(), Scope("all", [(0,), (1,)])), final)
     accepted = final.copy()
     history = History()
     history.push(edit)
-    list(history.undo().apply(final, forward=False))
+    put(history.undo(), final, forward=False)
     assert np.array_equal(final, start)
-    list(history.redo().apply(final, forward=True))
+    put(history.redo(), final, forward=True)
     assert np.array_equal(final, accepted)
 
 
 def test_what_was_painted_or_locked_since_is_not_undone(prediction, painted):
     final = np.zeros(SHAPE, dtype=np.uint8)
     locks = Locks()
-    edit = run(accept(prediction, final, painted, locks, Scope("all", PLANES)))
+    edit = run(accept(prediction, final, painted, locks, Scope("all", PLANES)), final)
     final[0, 7, :] = 3  # painted since, without a lock
     locks.lock_pixels((1,), (2, 2), np.ones((2, 3), dtype=bool))  # painted as it was accepted
     locks.slices.add((2,))
     accepted = final.copy()
-    list(edit.apply(final, forward=False, locks=locks))
+    put(edit, final, forward=False, locks=locks)
     kept = np.zeros(SHAPE, dtype=bool)
     kept[0, 7], kept[1, 2:4, 2:5], kept[2] = True, True, True
     assert np.array_equal(final, np.where(kept, accepted, 0))
     locks.clear()
     final[0, 0, 0] = 4
-    list(edit.apply(final, forward=True, locks=locks))
+    put(edit, final, forward=True, locks=locks)
     accepted[0, 0, 0] = 4
     assert np.array_equal(final, accepted)
 

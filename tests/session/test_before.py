@@ -12,15 +12,20 @@ volumes = arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 3))
 PLANES = [(z,) for z in range(3)]
 
 
+def put(edit, labels, *, forward):
+    for change in edit.changes:
+        change.apply(labels, forward=forward)
+
+
 @given(volumes, volumes)
 def test_what_was_written_can_be_undone_and_done_again(start, written):
     before = Before()
     run(before.keep(start, PLANES))
     labels = written.copy()
     edit = run(before.edit("write", labels, PLANES, "prediction"))
-    list(edit.apply(labels, forward=False))
+    put(edit, labels, forward=False)
     assert np.array_equal(labels, start)
-    list(edit.apply(labels, forward=True))
+    put(edit, labels, forward=True)
     assert np.array_equal(labels, written)
     assert edit.target == "prediction"
 

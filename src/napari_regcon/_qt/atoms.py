@@ -1,4 +1,4 @@
-"""Items of napari's paint history, which come in two forms, as planes and pixels.
+"""Items of napari's paint history, which come in two forms, as planes and what changed on them.
 
 Strokes, fills and polygons are a box with a mask; ``data_setitem`` gives lists of indices. Both
 are in the axes of the layer.
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_regcon.session.corrections import PlaneChange
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from napari_regcon.session.geometry import Geometry
     from napari_regcon.session.painted import Prefix
@@ -40,40 +42,54 @@ def planes_of(atom: Any, geometry: Geometry) -> Iterator[Prefix]:
         yield from (tuple(int(i) for i in row) for row in rows)
 
 
-def pixels_of(
-    atom: Any, geometry: Geometry
-) -> Iterator[tuple[Prefix, tuple[int, int], np.ndarray]]:
-    """Iterate over the pixels that an item of the history touches, plane by plane.
+def changes_of(item: Iterable[Any], geometry: Geometry) -> Iterator[PlaneChange]:
+    """Iterate over what one step of the history has changed, plane by plane.
 
     Parameters
     ----------
-    atom, geometry
+    item : iterable
+        ``Labels.events.paint``'s value: the items that belong to one stroke or fill.
+    geometry : Geometry
         As in :func:`planes_of`.
-
-    Yields
-    ------
-    tuple of int, tuple of int, numpy.ndarray
-        The plane, Y and X of a box on it, and the ``(y, x)`` bool mask of touched pixels.
     """
-    if hasattr(atom, "slice_key"):
-        spans = [
-            slice(*k.indices(n)) for k, n in zip(atom.slice_key, geometry.layer_shape, strict=True)
-        ]
-        shape = tuple(s.stop - s.start for s in spans)
-        mask = np.ones(shape, bool) if atom.mask is None else np.broadcast_to(atom.mask, shape)
-        volume = _without_channel(mask, geometry)
-        starts = [spans[s].start for s in geometry.order]
-        for offset in np.ndindex(volume.shape[:-2]):
-            prefix = tuple(a + i for a, i in zip(starts, offset, strict=False))
-            yield prefix, (starts[-2], starts[-1]), volume[offset]
-        return
+    parts: dict[Prefix, list[PlaneChange]] = {}
+    for atom in item:
+        found = _of_box(atom, geometry) if hasattr(atom, "slice_key") else _of_list(atom, geometry)
+        for part in found:
+            parts.setdefault(part.prefix, []).append(part)
+    for several in parts.values():
+        yield several[0] if len(several) == 1 else PlaneChange.together(several)
+
+
+def _of_box(atom: Any, geometry: Geometry) -> Iterator[PlaneChange]:
+    spans = [
+        slice(*k.indices(n)) for k, n in zip(atom.slice_key, geometry.layer_shape, strict=True)
+    ]
+    shape = tuple(s.stop - s.start for s in spans)
+    mask = np.ones(shape, bool) if atom.mask is None else np.broadcast_to(atom.mask, shape)
+    old = np.asarray(atom.old_values)
+    before = np.full(shape, atom.new_value, dtype=old.dtype)
+    before[mask] = old if atom.mask is not None else old.ravel()
+    before = _without_channel(before, geometry)
+    starts = [spans[s].start for s in geometry.order]
+    for offset in np.ndindex(before.shape[:-2]):
+        prefix = tuple(a + i for a, i in zip(starts, offset, strict=False))
+        after = np.full_like(before[offset], atom.new_value)
+        yield PlaneChange(prefix, (starts[-2], starts[-1]), before[offset], after)
+
+
+def _of_list(atom: Any, geometry: Geometry) -> Iterator[PlaneChange]:
     table = _index_table(atom, geometry)
+    old, new = (np.broadcast_to(np.asarray(values), len(table)) for values in atom[1:3])
     for prefix in planes_of(atom, geometry):
-        rows = table[(table[:, :-2] == prefix).all(axis=1)][:, -2:]
+        here = (table[:, :-2] == prefix).all(axis=1)
+        rows = table[here][:, -2:]
         (y, x), (bottom, right) = rows.min(axis=0), rows.max(axis=0)
-        mask = np.zeros((bottom - y + 1, right - x + 1), dtype=bool)
-        mask[rows[:, 0] - y, rows[:, 1] - x] = True
-        yield prefix, (int(y), int(x)), mask
+        before = np.zeros((bottom - y + 1, right - x + 1), dtype=old.dtype)
+        after = np.zeros_like(before)
+        place = (rows[:, 0] - y, rows[:, 1] - x)
+        before[place], after[place] = old[here], new[here]
+        yield PlaneChange(prefix, (int(y), int(x)), before, after)
 
 
 def _index_table(atom: Any, geometry: Geometry) -> np.ndarray:

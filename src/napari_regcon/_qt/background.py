@@ -7,6 +7,7 @@ here but in the engine process.
 
 from __future__ import annotations
 
+import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ from napari_regcon.errors import RegconError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+
+_LOOK_S = 0.05
+"""How often work that waits for the window looks whether it is cancelled."""
 
 
 def _nothing(_value: Any) -> None:
@@ -35,6 +40,7 @@ class Task:
     unused: Callable[[Any], None]
     cancelled: bool = False
     results: list[Any] = field(default_factory=list)
+    delivered: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
         """Stop at the next step; nothing more is reported."""
@@ -83,7 +89,7 @@ class Background(QObject):
             Must not touch widgets or layers' events.
         done, failed, step : callable
             Called in the GUI thread with the value of the finished generator, with a message
-            for people, and with each value it yields.
+            for people, and with each value it yields; the generator goes on after that.
         unused : callable
             Called with the value where nobody was given it because the task was cancelled.
         """
@@ -110,7 +116,10 @@ class Background(QObject):
             while not task.cancelled:
                 step = next(task.work)
                 if task.step is not _nothing:
+                    task.delivered.clear()
                     self._send(task, task.step, step)
+                    while not (task.delivered.wait(_LOOK_S) or task.cancelled):
+                        pass
         except StopIteration as stop:
             ended, value = task.done, stop.value
             task.results.append(value)
@@ -131,12 +140,15 @@ class Background(QObject):
     def _deliver(self, task: Task, call: Callable[[Any], None], value: Any) -> None:
         if self._closed:
             return
-        if call == self._forget:
-            call(value)
-        elif not task.cancelled:
-            if call is task.done:
-                task.results.clear()
-            call(value)
+        try:
+            if call == self._forget:
+                call(value)
+            elif not task.cancelled:
+                if call is task.done:
+                    task.results.clear()
+                call(value)
+        finally:
+            task.delivered.set()
 
     def _forget(self, task: Task) -> None:
         task.dispose()

@@ -22,6 +22,7 @@ from napari_regcon._qt.correction import Correction
 from napari_regcon._qt.filling import Filling
 from napari_regcon._qt.finals import Finals
 from napari_regcon._qt.guide import Guide
+from napari_regcon._qt.handwork import Handwork
 from napari_regcon._qt.jobs import Client, EngineLink
 from napari_regcon._qt.labelling import Labelling
 from napari_regcon._qt.layers import paint_free
@@ -119,6 +120,10 @@ class DockCore(QObject):
         self.correction = Correction(
             self.workspace, self.classes, self.finals, self.background, self
         )
+        self.handwork = Handwork(
+            self.workspace, self.classes, self.labelling, self.watch, self.finals, self.correction,
+            self,
+        )  # fmt: skip
         self.volume.written.connect(self.correction.remember_volume)
         self.guide = Guide(self.workspace, self.link, self.watch, self.results, self)
         self.guard = PaintGuard(self.workspace, self)
@@ -141,7 +146,7 @@ class DockCore(QObject):
             self,
         )
         self.region_brush = RegionBrush(self.workspace, self.labelling, self.regions, self)
-        for changed in (self.labelling.painted, self.marking.marked, self.finals.locked):
+        for changed in (self.labelling.painted, self.marking.marked, self.handwork.changed):
             changed.connect(self.autosave.note)
         for happened in (self.classes.changed, self.locking.changed, self.correction.changed):
             happened.connect(self.autosave.note)

@@ -32,6 +32,8 @@ class CorrectPanel(Section):
         Learn from the final labels of this slice; go where a stroke helps most.
     uncertainty_toggled : Signal
         bool: show how unsure the prediction is.
+    teaching_toggled : Signal
+        bool: whether what is painted into the final labels teaches the model.
     """
 
     accept_wanted = Signal(str)
@@ -45,6 +47,7 @@ class CorrectPanel(Section):
     learn_wanted = Signal()
     next_wanted = Signal()
     uncertainty_toggled = Signal(bool)
+    teaching_toggled = Signal(bool)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Correct", parent)
@@ -91,6 +94,10 @@ class CorrectPanel(Section):
             "The final labels of this slice are right: use all of it as an example.",
             self.learn_wanted.emit,
         )
+        self._teach = QCheckBox("Learn from what I correct", self)
+        self._teach.setToolTip(_TEACH)
+        self._teach.setChecked(True)
+        self._teach.toggled.connect(self.teaching_toggled)
         self._locks = Hint()
         self._hint = Hint()
         accept = self._accept
@@ -101,7 +108,7 @@ class CorrectPanel(Section):
         self.fill(row_of(self._lock_object, self._unlock), self._locks)
         start_row = row_of(self._start, self._use)
         start_row.setStretch(0, 1)
-        self.fill(start_row, self._learn)
+        self.fill(start_row, self._learn, self._teach)
 
     def allow_accept(self, why_not: str, why_no_slice: str = "") -> None:
         """Enable accepting, or say why it is disabled: all of it, or just that of the slice."""
@@ -153,6 +160,11 @@ class CorrectPanel(Section):
 
 
 _UNSURE = "Show where the model is unsure, bright = unsure."
+_TEACH = (
+    "What you paint into the final labels by hand is said in the labels, too, so that the model "
+    "learns from it. What you erase there counts as background. Your strokes in the labels are "
+    "never overwritten; Ctrl+Z takes both back."
+)
 _UNDO = "Take the last step back."
 _REDO = "Do the step that was taken back again."
 _ACCEPT = {

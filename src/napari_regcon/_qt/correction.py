@@ -1,11 +1,13 @@
 """Accepting predictions into the final labels, and undoing that, or what a volume has changed.
 
-The work is done in the background, plane by plane. One step at a time: while one is under way,
-the next is refused with a word.
+What changes is worked out in the background, plane by plane, and written in the window's own
+thread, as strokes are: what somebody paints meanwhile is never overwritten. One step at a time:
+while one is under way, the next is refused with a word.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from napari_regcon._qt.finals import Finals
     from napari_regcon._qt.workspace import ImageWork, Workspace
     from napari_regcon.session.before import Before
-    from napari_regcon.session.history import Edit
+    from napari_regcon.session.history import BoxChange, Edit
     from napari_regcon.session.locks import Locks
     from napari_regcon.session.painted import PaintedPlanes, Prefix
     from napari_regcon.types import LazyArray
@@ -132,7 +134,7 @@ class Correction(QObject):
             source, final, _planes(work), values, objects, table.background or 0,
             work.state.painted, work.state.locks,
         )  # fmt: skip
-        self._run(work, steps, self._done)
+        self._run(work, steps, partial(self._write, work, final), self._done)
 
     def remember_volume(self, work: ImageWork, before: Before) -> None:
         """Make what whole-volume work has changed in the prediction a step that can be undone."""
@@ -166,14 +168,14 @@ class Correction(QObject):
             self.failed.emit(str(error))
             return
         steps = _accept(prediction, final, work.state.painted, work.state.locks, scope)
-        self._run(work, steps, self._done)
+        self._run(work, steps, partial(self._write, work, final), self._done)
 
     def _run(
         self,
         work: ImageWork,
-        steps: Generator[Prefix, None, Any],
+        steps: Generator[BoxChange | None, None, Any],
+        write: Callable[[BoxChange | None], None],
         done: Callable[[ImageWork, Any], None],
-        target: str = "final",
     ) -> None:
         if self.busy:
             self.failed.emit("The step before is still under way.")
@@ -182,15 +184,27 @@ class Correction(QObject):
         self.changed.emit()
         self._background.start(
             steps,
-            step=lambda prefix: self._show(work, target, prefix),
+            step=write,
             done=lambda value: done(work, value),
             failed=self._on_failed,
         )
 
-    def _show(self, work: ImageWork, target: str, prefix: Prefix) -> None:
+    def _write(
+        self,
+        work: ImageWork,
+        labels: LazyArray,
+        change: BoxChange | None,
+        *,
+        target: str = "final",
+        forward: bool = True,
+    ) -> None:
+        if change is None:
+            return
+        locks = work.state.locks if target == "final" else None
+        box = change.apply(labels, forward=forward, locks=locks)
         layer = getattr(work, target)
-        if layer is not None and prefix == self._workspace.sight.visible_prefix(work):
-            refresh_box(layer, work.state.geometry, Box.of_shape(work.state.geometry.plane_shape))
+        if layer is not None and box.start[:-2] == self._workspace.sight.visible_prefix(work):
+            refresh_box(layer, work.state.geometry, Box(box.start[-2:], box.stop[-2:]))
 
     def _done(self, work: ImageWork, edit: Edit) -> None:
         self.busy = False
@@ -213,10 +227,9 @@ class Correction(QObject):
             return
         if edit.target == "prediction" and not forward:
             work.state.predictions.forget_volume()
-        locks = work.state.locks if edit.target == "final" else None
-        steps = _apply(edit, labels, locks, forward=forward)
         _ = history.redo() if forward else history.undo()
-        self._run(work, steps, self._stepped, edit.target)
+        write = partial(self._write, work, labels, target=edit.target, forward=forward)
+        self._run(work, _changes(edit, forward=forward), write, self._stepped)
 
     def _stepped(self, _work: ImageWork, title: str) -> None:
         self.busy = False
@@ -257,14 +270,11 @@ def _accept(
     painted: PaintedPlanes,
     locks: Locks,
     scope: Callable[[LazyArray], Scope],
-) -> Generator[Prefix, None, Edit]:
+) -> Generator[BoxChange | None, None, Edit]:
     edit = yield from accept(prediction, final, painted, locks, scope(prediction))
     return edit
 
 
-def _apply(
-    edit: Edit, labels: LazyArray, locks: Locks | None, *, forward: bool
-) -> Generator[Prefix, None, str]:
-    for box in edit.apply(labels, forward=forward, locks=locks):
-        yield box.start[:-2]
+def _changes(edit: Edit, *, forward: bool) -> Generator[BoxChange, None, str]:
+    yield from edit.changes
     return f"{'Did again' if forward else 'Took back'}: {edit.title}."

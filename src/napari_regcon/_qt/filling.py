@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_regcon._qt.atoms import pixels_of
+from napari_regcon._qt.atoms import changes_of
 from napari_regcon._qt.layers import paint_free, refresh_box
 from napari_regcon._qt.plane_buffers import PlaneBuffers
 from napari_regcon.session.locks import Locks
@@ -243,9 +243,8 @@ class Filling(QObject):
     def _on_edit(self, event: Any) -> None:
         work = next((w for w in self._workspace.works() if w.filled is event.source), None)
         if work is not None:
-            for atom in event.value:
-                for prefix, origin, mask in pixels_of(atom, work.state.geometry):
-                    self._edited[event.source].lock_pixels(prefix, origin, mask)
+            for change in changes_of(event.value, work.state.geometry):
+                self._edited[event.source].lock_pixels(change.prefix, change.origin, change.mask)
 
     def _follow_undo(self, work: ImageWork) -> None:
         """Take marks back where the user undid what was taken, and set them where it was redone."""

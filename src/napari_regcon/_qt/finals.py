@@ -1,7 +1,7 @@
 """The final label layer of each image: what the user accepted, corrected, or started from.
 
-Whatever a person paints into it is locked against the tool. The layer lives in a file of the
-session folder, so that it survives a crash.
+The layer lives in a file of the session folder, so that it survives a crash. What becomes of what
+a person paints into it is not known here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_regcon._qt.atoms import pixels_of
 from napari_regcon._qt.layers import apply_colors, layer_made_for, make_layer
 from napari_regcon.errors import InputError
 
@@ -47,12 +46,15 @@ class Finals(QObject):
     ----------
     layer_made : Signal
         ImageWork: its final layer is there now.
-    locked : Signal
-        ImageWork: a person painted into its final layer.
+    painted : Signal
+        ImageWork, list: a person painted into its final layer; a step of napari's paint history.
+    refreshed : Signal
+        ImageWork: its final layer was drawn anew, as after an undo.
     """
 
     layer_made = Signal(object)
-    locked = Signal(object)
+    painted = Signal(object, object)
+    refreshed = Signal(object)
 
     def __init__(
         self,
@@ -101,20 +103,26 @@ class Finals(QObject):
         work.final = layer
         if layer is not None:
             layer.events.paint.connect(self._on_paint)
+            layer.events.set_data.connect(self._on_refresh)
 
     def _forget(self, work: ImageWork) -> None:
         if work.final is not None:
             work.final.events.paint.disconnect(self._on_paint)
+            work.final.events.set_data.disconnect(self._on_refresh)
             work.final = None
 
     def _on_paint(self, event: Any) -> None:
-        work = next((w for w in self._workspace.works() if w.final is event.source), None)
-        if work is None:
-            return
-        for atom in event.value:
-            for prefix, origin, mask in pixels_of(atom, work.state.geometry):
-                work.state.locks.lock_pixels(prefix, origin, mask)
-        self.locked.emit(work)
+        work = self._with_final(event.source)
+        if work is not None:
+            self.painted.emit(work, event.value)
+
+    def _on_refresh(self, event: Any) -> None:
+        work = self._with_final(event.source)
+        if work is not None:
+            self.refreshed.emit(work)
+
+    def _with_final(self, layer: Labels) -> ImageWork | None:
+        return next((w for w in self._workspace.works() if w.final is layer), None)
 
     def _recolor(self) -> None:
         for work in self._workspace.works():

@@ -45,6 +45,7 @@ def carry_messages(core: DockCore, panels: Panels, status: Status) -> None:
     core.volume.noted.connect(panels.segment.say)
     core.locking.noted.connect(panels.correct.say)
     core.correction.noted.connect(panels.correct.say)
+    core.handwork.noted.connect(panels.correct.say)
     core.correction.failed.connect(panels.correct.say)
     core.guide.progressed.connect(partial(status.begin, "guide"))
     core.guide.ended.connect(lambda _reason: status.end("guide"))

@@ -91,7 +91,13 @@ class PaintTracker(QObject):
         """Look at every plane, a few at a time, for example of a layer that was just chosen."""
         outer = self._geometry.label_shape[:-2]
         self._unread = dict.fromkeys(itertools.product(*(range(n) for n in outer)))
-        self._look_later([self._visible()])
+        self.look_at([self._visible()])
+
+    def look_at(self, planes: Iterable[Prefix]) -> None:
+        """Compare these planes soon: they may have been edited."""
+        self._edited |= dict.fromkeys(planes)
+        if self._edited:
+            self._timer.start()
 
     @property
     def scanning(self) -> bool:
@@ -125,14 +131,14 @@ class PaintTracker(QObject):
 
     def _on_paint(self, event: Any) -> None:
         # napari may tell of a stroke before it is in the data, so nothing is compared right now.
-        self._look_later(p for atom in event.value for p in planes_of(atom, self._geometry))
+        self.look_at(p for atom in event.value for p in planes_of(atom, self._geometry))
 
     def _on_refresh(self, _event: Any = None) -> None:
         shown, before = self._visible(), self._shown
         self._shown = shown
-        self._look_later([shown])
+        self.look_at([shown])
         if shown == before:
-            self._look_later(self._painted.seen())
+            self.look_at(self._painted.seen())
 
     def _on_new_data(self, _event: Any = None) -> None:
         try:
@@ -141,11 +147,6 @@ class PaintTracker(QObject):
             self.refused.emit(str(error))
             return
         self.scan_all()
-
-    def _look_later(self, planes: Iterable[Prefix]) -> None:
-        self._edited |= dict.fromkeys(planes)
-        if self._edited:
-            self._timer.start()
 
     def _compare_some(self, seconds: float) -> None:
         end = time.perf_counter() + seconds

@@ -14,9 +14,12 @@ from napari_regcon._qt.paint_tracker import PaintTracker
 from napari_regcon.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.layers import Labels
 
     from napari_regcon._qt.workspace import ImageWork, Workspace
+    from napari_regcon.session.painted import Prefix
 
 
 class PaintWatch(QObject):
@@ -86,6 +89,11 @@ class PaintWatch(QObject):
         """Watch nothing on an image any more."""
         self._end(work)
         self._on_caught_up()  # nobody has to wait for its strokes any more
+
+    def look_at(self, work: ImageWork, planes: Iterable[Prefix]) -> None:
+        """Look soon at planes of a label layer that were written without a stroke."""
+        if work in self._trackers:
+            self._trackers[work].look_at(planes)
 
     def catch_up(self) -> bool:
         """Notice what was painted a moment ago; False where that takes longer than a frame."""

@@ -62,7 +62,7 @@ class Presenter(QObject):
         core.labelling.layer_changed.connect(self.update_export)
         for changed in (core.classes.changed, core.labelling.layer_changed, core.marking.marked):
             changed.connect(lambda *_: self.update_labels())
-        for changed in (core.finals.locked, core.locking.changed, core.correction.changed):
+        for changed in (core.handwork.changed, core.locking.changed, core.correction.changed):
             changed.connect(lambda *_: self.update_correct())
         core.correction.changed.connect(self.update_volume)
         for changed in (core.results.layer_made, core.finals.layer_made, core.live.shown):

@@ -160,6 +160,7 @@ class RegconWidget(QWidget):
         correct.unlock_wanted.connect(core.locking.unlock_all)
         correct.start_wanted.connect(core.correction.start_from)
         correct.learn_wanted.connect(core.learn_from_slice)
+        correct.teaching_toggled.connect(core.handwork.set_teaching)
         correct.next_wanted.connect(core.guide.start)
         correct.uncertainty_toggled.connect(core.live.show_uncertainty)
 

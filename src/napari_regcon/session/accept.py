@@ -1,7 +1,8 @@
 """Merging a prediction into the final labels, without touching what is locked.
 
 Where a person painted, what was painted is taken in place of what is predicted. The work goes
-plane by plane and can stop after each. It knows arrays, not layers.
+plane by plane and can stop after each. Nothing is written here: a thread may work out what changes
+while a person paints, and who writes it looks at each pixel again. It knows arrays, not layers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_regcon.errors import InputError
-from napari_regcon.session.history import BoxChange, Edit
+from napari_regcon.session.history import BoxChange, Edit, plane_changes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
@@ -63,15 +64,15 @@ def accept(
     painted: PaintedPlanes,
     locks: Locks,
     scope: Scope,
-) -> Generator[Prefix, None, Edit]:
-    """Write a prediction into the final labels.
+) -> Generator[BoxChange | None, None, Edit]:
+    """Work out how a prediction changes the final labels.
 
     Parameters
     ----------
     prediction : array
         Label volume; 0 = not predicted, which changes nothing.
     final : array
-        Label volume of the same shape, written in place.
+        Label volume of the same shape.
     painted : PaintedPlanes
         What a person painted; written as it is wherever the scope reaches.
     locks : Locks
@@ -81,15 +82,16 @@ def accept(
 
     Yields
     ------
-    tuple of int
-        Each plane after it is done.
+    BoxChange or None
+        The next change, to be written with :meth:`BoxChange.apply` before it goes on; None after
+        a plane.
 
     Returns
     -------
     Edit
-        What changed, as the value of the finished generator.
+        All changes, as the value of the finished generator.
     """
-    changes = []
+    changes: list[BoxChange] = []
     for prefix in scope.planes:
         predicted = np.asarray(prediction[prefix])
         before = np.array(final[prefix])
@@ -102,12 +104,10 @@ def accept(
         after = before.copy()
         source = np.where(said != 0, said, predicted)
         np.copyto(after, source.astype(after.dtype, copy=False), where=wanted)
-        if not np.array_equal(before, after):
-            thick = (*(1 for _ in prefix), *before.shape)
-            origin = (*prefix, 0, 0)
-            changes.append(BoxChange.between(origin, before.reshape(thick), after.reshape(thick)))
-            final[prefix] = after  # type: ignore[index]
-        yield prefix
+        for change in plane_changes(prefix, before, after):
+            changes.append(change)
+            yield change
+        yield None
     return Edit(scope.title, tuple(changes))
 
 

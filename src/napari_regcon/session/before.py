@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_regcon.session.history import BoxChange, Edit
+from napari_regcon.session.history import BoxChange, Edit, plane_changes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -60,16 +60,13 @@ class Before:
         Edit
             What changed, as the value of the finished generator.
         """
-        changes = []
+        changes: list[BoxChange] = []
         for prefix in planes:
             after = np.asarray(labels[prefix])
             packed = self._planes.get(prefix)
             before = np.zeros_like(after)
             if packed is not None:
                 before = np.frombuffer(zlib.decompress(packed), after.dtype).reshape(after.shape)
-            if not np.array_equal(before, after):
-                thick = (*(1 for _ in prefix), *after.shape)
-                pair = before.reshape(thick), after.reshape(thick)
-                changes.append(BoxChange.between((*prefix, 0, 0), *pair))
+            changes += plane_changes(prefix, before, after)
             yield
         return Edit(title, tuple(changes), target)

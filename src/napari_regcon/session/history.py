@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_regcon.session.locks import Locks
+    from napari_regcon.session.painted import Prefix
 
 DEFAULT_BYTES = 256 * 1024**2
+WRITTEN_PX = 2**20
+"""What is written at once, for which the window has to wait."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ class BoxChange:
             before.dtype.str,
         )
 
+    @classmethod
+    def on_plane(
+        cls, prefix: Prefix, origin: tuple[int, int], before: np.ndarray, after: np.ndarray
+    ) -> BoxChange:
+        """Compare two ``(y, x)`` parts of a plane; the rest as :meth:`between`."""
+        thick = (*(1 for _ in prefix), *before.shape)
+        return cls.between((*prefix, *origin), before.reshape(thick), after.reshape(thick))
+
     def pixels(self, *, forward: bool) -> np.ndarray:
         """Return the pixels after (forward) or before the edit."""
         raw = zlib.decompress(self.after if forward else self.before)
@@ -78,6 +89,44 @@ class BoxChange:
     def nbytes(self) -> int:
         """Memory it takes."""
         return len(self.before) + len(self.after)
+
+    def is_in(self, array: LazyArray, *, forward: bool) -> bool:
+        """Tell whether an array is as after the edit (forward), or as before it, in every pixel."""
+        old, new = self.pixels(forward=not forward), self.pixels(forward=forward)
+        here = np.asarray(array[self.box.slices])
+        return bool(((here == new) | (old == new)).all())
+
+    def apply(self, array: LazyArray, *, forward: bool, locks: Locks | None = None) -> Box:
+        """Write the edit into an array, or take it back, and return where.
+
+        Pixels that are not as the edit left them stay: somebody painted there since.
+
+        Parameters
+        ----------
+        array : array
+            The label volume; anything that can be assigned to by slices.
+        forward : bool
+            True does it (again), False undoes it.
+        locks : Locks, optional
+            What must not change.
+        """
+        here = np.asarray(array[self.box.slices])
+        wanted = here == self.pixels(forward=not forward)
+        if locks is not None:
+            y, x = self.box.start[-2:]
+            plane = here.reshape(self.box.shape[-2:])
+            wanted &= ~locks.locked(self.box.start[:-2], plane, (y, x))
+        array[self.box.slices] = np.where(wanted, self.pixels(forward=forward), here)  # type: ignore[index]
+        return self.box
+
+
+def plane_changes(prefix: Prefix, before: np.ndarray, after: np.ndarray) -> Iterator[BoxChange]:
+    """Iterate over the changes of a ``(Y, X)`` plane, some rows at a time."""
+    n_rows = max(1, WRITTEN_PX // before.shape[1])
+    for y in range(0, len(before), n_rows):
+        old, new = before[y : y + n_rows], after[y : y + n_rows]
+        if not np.array_equal(old, new):
+            yield BoxChange.on_plane(prefix, (y, 0), old, new)
 
 
 @dataclass(frozen=True)
@@ -103,41 +152,16 @@ class Edit:
         """Memory it takes."""
         return sum(change.nbytes for change in self.changes)
 
-    def apply(
-        self, array: LazyArray, *, forward: bool, locks: Locks | None = None
-    ) -> Iterator[Box]:
-        """Write the edit into an array, box after box.
 
-        Pixels that are not as the edit left them stay: somebody painted there since.
-
-        Parameters
-        ----------
-        array : array
-            The label volume; anything that can be assigned to by slices.
-        forward : bool
-            True does it (again), False undoes it.
-        locks : Locks, optional
-            What must not change.
-
-        Yields
-        ------
-        Box
-            Each box after it is written.
-        """
-        for change in self.changes:
-            box = change.box
-            here = np.asarray(array[box.slices])
-            wanted = here == change.pixels(forward=not forward)
-            if locks is not None:
-                prefix = box.start[:-2]
-                locked = locks.locked(prefix, np.asarray(array[prefix]))
-                wanted &= ~locked[box.slices[-2:]]
-            new = np.where(wanted, change.pixels(forward=forward), here)
-            array[box.slices] = new  # type: ignore[index]
-            yield box
+E = TypeVar("E", bound="_Sized")
 
 
-class History:
+class _Sized(Protocol):
+    @property
+    def nbytes(self) -> int: ...
+
+
+class History(Generic[E]):
     """Edits that can be undone and redone, in bounded memory.
 
     Parameters
@@ -148,8 +172,8 @@ class History:
 
     def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._done: deque[Edit] = deque()
-        self._undone: list[Edit] = []
+        self._done: deque[E] = deque()
+        self._undone: list[E] = []
 
     @property
     def nbytes(self) -> int:
@@ -161,16 +185,16 @@ class History:
         return len(self._done)
 
     @property
-    def next_undo(self) -> Edit | None:
+    def next_undo(self) -> E | None:
         """The edit that :meth:`undo` would give."""
         return self._done[-1] if self._done else None
 
     @property
-    def next_redo(self) -> Edit | None:
+    def next_redo(self) -> E | None:
         """The edit that :meth:`redo` would give."""
         return self._undone[-1] if self._undone else None
 
-    def push(self, edit: Edit) -> bool:
+    def push(self, edit: E) -> bool:
         """Remember an edit that was done just now.
 
         Returns
@@ -185,19 +209,27 @@ class History:
             self._done.popleft()
         return bool(self._done)
 
-    def undo(self) -> Edit | None:
+    def undo(self) -> E | None:
         """Move one step back and return the edit to apply backward, if there is one."""
         if not self._done:
             return None
         self._undone.append(self._done.pop())
         return self._undone[-1]
 
-    def redo(self) -> Edit | None:
+    def redo(self) -> E | None:
         """Move one step forward and return the edit to apply forward, if there is one."""
         if not self._undone:
             return None
         self._done.append(self._undone.pop())
         return self._done[-1]
+
+    def done(self) -> Iterator[E]:
+        """Iterate over what can be undone, the oldest first."""
+        return iter(self._done)
+
+    def forget_undone(self) -> None:
+        """Forget what can be redone."""
+        self._undone.clear()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -34,20 +34,38 @@ class Locks:
         self.classes: set[int] = set()
         self._pixels: dict[Prefix, Patch] = {}
 
-    def lock_pixels(self, prefix: Prefix, origin: tuple[int, int], mask: np.ndarray) -> None:
-        """Lock the pixels of a plane where a mask, placed at ``origin``, is set."""
+    def lock_pixels(self, prefix: Prefix, origin: tuple[int, int], mask: np.ndarray) -> np.ndarray:
+        """Lock the pixels of a plane where a mask, placed at ``origin``, is set.
+
+        Returns
+        -------
+        numpy.ndarray
+            Which of them were not locked one by one before, of the shape of the mask.
+        """
         new = Patch(origin, np.asarray(mask, dtype=np.uint8))
         old = self._pixels.get(prefix)
+        fresh: np.ndarray = new.labels != 0
         if old is not None:
+            fresh &= old.within(new.box) == 0
             starts = zip(new.box.start, old.box.start, strict=True)
             stops = zip(new.box.stop, old.box.stop, strict=True)
             both = Box(tuple(min(p) for p in starts), tuple(max(p) for p in stops))
-            merged = np.zeros(both.shape, dtype=np.uint8)
-            back = tuple(-i for i in both.start)
-            for part in (old, new):
-                merged[part.box.shift(back).slices] |= part.labels
+            merged = old.within(both) | new.within(both)
             new = Patch((both.start[0], both.start[1]), merged)
         self._pixels[prefix] = new
+        return fresh
+
+    def unlock(self, prefix: Prefix, origin: tuple[int, int], mask: np.ndarray) -> None:
+        """Unlock the pixels of a plane where a mask, placed at ``origin``, is set."""
+        old = self._pixels.get(prefix)
+        if old is None:
+            return
+        taken = Patch(origin, np.asarray(mask, dtype=np.uint8)).within(old.box)
+        left = Patch(old.origin, np.where(taken != 0, 0, old.labels).astype(np.uint8))
+        if left.labels.any():
+            self._pixels[prefix] = left
+        else:
+            del self._pixels[prefix]
 
     def pixels(self) -> dict[Prefix, Patch]:
         """Return the locked pixels of each plane, 1 = locked."""
@@ -87,25 +105,29 @@ class Locks:
         """Number of planes on which single pixels are locked."""
         return len(self._pixels)
 
-    def locked(self, prefix: Prefix, final: np.ndarray) -> np.ndarray:
-        """Return which pixels of a plane are locked.
+    def locked(
+        self, prefix: Prefix, final: np.ndarray, origin: tuple[int, int] = (0, 0)
+    ) -> np.ndarray:
+        """Return which pixels of a plane, or of a part of it, are locked.
 
         Parameters
         ----------
         prefix : tuple of int
             Which plane.
         final : numpy.ndarray
-            ``(Y, X)`` labels that are there now.
+            ``(y, x)`` labels that are there now.
+        origin : tuple of int
+            Y and X of the first of them.
 
         Returns
         -------
         numpy.ndarray
-            ``(Y, X)`` bool.
+            ``(y, x)`` bool.
         """
         if prefix in self.slices:
             return np.ones(final.shape, dtype=bool)
         mask = np.isin(final, sorted(self.classes)) if self.classes else np.zeros(final.shape, bool)
         patch = self._pixels.get(prefix)
         if patch is not None:
-            mask[patch.box.slices] |= patch.labels != 0
+            mask |= patch.within(Box.of_shape(final.shape).shift(origin)) != 0
         return mask

@@ -58,6 +58,15 @@ class Patch:
         """Tell whether both say the same."""
         return self.origin == other.origin and np.array_equal(self.labels, other.labels)
 
+    def within(self, box: Box) -> np.ndarray:
+        """Return what is painted in a box of the plane, ``(y, x)`` uint8."""
+        out = np.zeros(box.shape, dtype=np.uint8)
+        common = self.box.intersect(box)
+        if common.size:
+            there = self.labels[common.shift((-self.origin[0], -self.origin[1])).slices]
+            out[common.shift((-box.start[0], -box.start[1])).slices] = there
+        return out
+
     def paint_on(self, plane: np.ndarray) -> None:
         """Write the painted pixels onto a plane, in place."""
         target = plane[self.box.slices]

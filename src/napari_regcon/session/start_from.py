@@ -15,7 +15,7 @@ from napari_regcon.session.accept import Scope, accept
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from napari_regcon.session.history import Edit
+    from napari_regcon.session.history import BoxChange, Edit
     from napari_regcon.session.locks import Locks
     from napari_regcon.session.painted import PaintedPlanes, Prefix
     from napari_regcon.types import LazyArray
@@ -54,15 +54,15 @@ def copy_labels(
     background: int,
     painted: PaintedPlanes,
     locks: Locks,
-) -> Generator[Prefix, None, Edit]:
-    """Copy labels into the final labels, as one edit that can be undone.
+) -> Generator[BoxChange | None, None, Edit]:
+    """Work out how the final labels become a copy of other labels, as one edit.
 
     Parameters
     ----------
     labels : array
         Labels of any whole numbers, of the shape of ``final``.
     final : array
-        Written in place.
+        Label volume that changes.
     planes : iterable of tuple of int
         All planes.
     values : set of int
@@ -77,8 +77,8 @@ def copy_labels(
 
     Yields
     ------
-    tuple of int
-        Each plane after it is done.
+    BoxChange or None
+        As in :func:`napari_regcon.session.accept.accept`.
     """
     planes = list(planes)
     are_classes = True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_regcon.session.history import History
+from napari_regcon.session.corrections import Corrections
+from napari_regcon.session.history import Edit, History
 from napari_regcon.session.locks import Locks
 from napari_regcon.session.marks import CompleteMarks
 from napari_regcon.session.painted import PaintedPlanes
@@ -36,7 +37,8 @@ class ImageState:
         self.painted = PaintedPlanes(self.marks)
         self.predictions = PredictionBook(geometry.label_shape)
         self.locks = Locks()
-        self.history = History()
+        self.history: History[Edit] = History()
+        self.corrections = Corrections()
 
     @property
     def is_painted(self) -> bool:
