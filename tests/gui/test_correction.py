@@ -356,6 +356,36 @@ def test_an_earlier_session_can_be_discarded(painted, qtbot):
     assert again.panels.labels._earlier_box.isHidden()
 
 
+def test_the_session_of_a_living_dock_is_not_offered_to_another(painted, qtbot):
+    first = painted.core
+    with qtbot.waitSignal(first.autosave.saved, timeout=30_000):
+        stroke(painted, 2, [(4, 50, x) for x in range(5, 30)])
+    (path,) = store.sessions_dir().glob("*.regcon")
+
+    def second():
+        widget = RegconWidget(painted.viewer, make_client=FakeClient)
+        painted.viewer.window.add_dock_widget(widget)
+        return widget, widget.panels.labels
+
+    widget, panel = second()
+    qtbot.waitUntil(lambda: widget.core.workspace.current.source is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.core.background._tasks, timeout=30_000)
+    assert panel._earlier_box.isHidden()
+    widget.core.close()
+    assert path.exists()
+
+    first.close()
+    widget, panel = second()
+    other, other_panel = second()
+    for offers in (panel, other_panel):
+        qtbot.waitUntil(lambda offers=offers: not offers._earlier_box.isHidden(), timeout=30_000)
+    panel._bring.click()
+    other_panel._discard.click()
+    assert path.exists()
+    assert "works on this session by now" in other.state_line.text
+    assert sum(widget.core.workspace.current.state.painted.counts().values()) == 75
+
+
 def test_strokes_survive_the_closing_of_the_window(painted):
     painted.viewer.close()  # removes all layers first
     (path,) = store.sessions_dir().glob("*.regcon")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -35,6 +37,45 @@ def test_old_sessions_go_with_their_labels(folder):
     left = store.saved_sessions("abc")
     assert left == [*paths[:5], paths[7]]
     assert len(list(folder.iterdir())) == 12
+
+
+def holder(path):
+    """Return a process that holds a session until it is ended."""
+    code = (
+        "import sys, time; from pathlib import Path; from napari_regcon.session import store\n"
+        "lock = store.hold(Path(sys.argv[1])); print(lock is not None, flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"True\n"
+    return process
+
+
+def test_a_session_is_held_until_its_process_ends_however_that_ends():
+    path = make("abc", 0)
+    assert not store.is_held(path)
+    with holder(path) as process:
+        assert store.is_held(path)
+        assert store.hold(path) is None
+        process.kill()
+    assert not store.is_held(path)
+
+
+def test_a_session_is_held_against_docks_of_the_same_process(folder):
+    path = make("abc", 0)
+    lock = store.hold(path)
+    assert store.is_held(path)
+    assert store.hold(path) is None
+    store.let_go(lock)
+    assert not store.is_held(path)
+    assert sorted(p.suffix for p in folder.iterdir()) == [".npy", ".regcon"]
+
+
+def test_sessions_that_are_worked_on_are_not_removed():
+    paths = [make("abc", age) for age in range(7)]
+    lock = store.hold(paths[6])
+    store.remove_old("abc", keep=paths[0])
+    assert store.saved_sessions("abc") == [*paths[:5], paths[6]]
+    store.let_go(lock)
 
 
 def test_all_images_together_are_bounded(folder, monkeypatch):

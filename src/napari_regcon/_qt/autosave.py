@@ -2,7 +2,7 @@
 
 A few seconds after a change the state is written in the background, one state after the other,
 into a file of this dock's own. When an image is opened on which an earlier session left
-something, it is offered.
+something, it is offered, unless another dock still works on that.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from napari_regcon.session.weights import with_sum
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from filelock import FileLock
 
     from napari_regcon._qt.snapshot import Snapshot
     from napari_regcon._qt.workspace import ImageWork, Workspace
@@ -74,6 +76,7 @@ class Autosave(QObject):
         self._had_labels: set[str] = set()
         self._paths: dict[str, Path] = {}
         self._dirty: dict[str, tuple[SessionState, Path]] = {}
+        self._held: dict[Path, FileLock] = {}
         self._asked: set[str] = set()
         self._earlier: dict[str, tuple[Path, SessionState]] = {}
         self._timer = QTimer(self)
@@ -108,14 +111,17 @@ class Autosave(QObject):
         if not work.state.fingerprint:
             return None
         self.note(work)
+        self._hold(self.path_for(work))
         return store.final_path(self.path_for(work))
 
     def take_earlier(self, work: ImageWork) -> tuple[SessionState, np.ndarray | None] | None:
         """Return the earlier session of an image and its final labels, to go on with them."""
         found = self._earlier.pop(work.image_id, None)
-        if found is None:
+        if found is None or not self._take(found[0]):
             return None
         path, state = found
+        if work.image_id in self._paths:
+            self._let_go(self._paths[work.image_id])
         self._paths[work.image_id] = path
         final = store.final_path(path)
         if not final.exists():
@@ -131,8 +137,9 @@ class Autosave(QObject):
     def discard_earlier(self, work: ImageWork) -> None:
         """Remove the earlier session of an image."""
         found = self._earlier.pop(work.image_id, None)
-        if found is not None:
+        if found is not None and self._take(found[0]):
             store.remove_session(found[0])
+            self._let_go(found[0])
 
     def close(self) -> None:
         """Save what is not saved yet, at once."""
@@ -142,6 +149,8 @@ class Autosave(QObject):
         self._dirty.clear()
         for path, state in waiting.items():
             self._save_now(state, path)
+        for path in list(self._held):
+            self._let_go(path)
 
     def keep_apart(self, work: ImageWork) -> None:
         """Write what an image looks like now into a file that nothing writes to again."""
@@ -152,6 +161,8 @@ class Autosave(QObject):
     def _save_all(self) -> None:
         waiting, self._dirty = list(self._dirty.values()), {}
         for state, path in waiting:
+            if _is_worth_it(state, path):
+                self._hold(path)
             self._start(state, path)
 
     def _start(self, state: SessionState, path: Path) -> None:
@@ -181,8 +192,35 @@ class Autosave(QObject):
     def _on_removed(self, work: ImageWork) -> None:
         if work.image_id in self._dirty:
             self._start(*self._dirty.pop(work.image_id))
-        self._paths.pop(work.image_id, None)
+        path = self._paths.pop(work.image_id, None)
+        if path is not None:
+            self._let_go(path)
         self._earlier.pop(work.image_id, None)
+
+    def _hold(self, path: Path) -> bool:
+        """Let no other dock take or remove a session; False if another one has it."""
+        if path not in self._held:
+            try:
+                lock = store.hold(path)
+            except OSError as error:
+                self._on_failed(str(error))
+                return False
+            if lock is None:
+                return False
+            self._held[path] = lock
+        return True
+
+    def _let_go(self, path: Path) -> None:
+        lock = self._held.pop(path, None)
+        if lock is not None:
+            store.let_go(lock)
+
+    def _take(self, path: Path) -> bool:
+        """Hold an earlier session, or say why not."""
+        is_ours = self._hold(path)
+        if not is_ours:
+            self.failed.emit("Another dock or window works on this session by now.")
+        return is_ours
 
     def _has_lost_labels(self, work: ImageWork) -> bool:
         if work.labels is not None:
@@ -232,7 +270,7 @@ def _newest(
     """Find the newest session of an image that holds something, fits, and is not our own."""
     for path in store.saved_sessions(fingerprint):
         yield
-        if path == own:
+        if path == own or store.is_held(path):
             continue
         try:
             state = load_session(path)
