@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_regcon.engine.device import in_threads
 from napari_regcon.engine.segmenter import run
 from napari_regcon.nn.filter_bank import FilterBank
 
@@ -111,8 +112,10 @@ class FilterBankExtractor(FeatureExtractor):
     def compute_in_steps(
         self, image: Tensor, origin: Sequence[int], out: Tensor
     ) -> Generator[None, None, None]:
-        """Compute the features of a tile scale by scale."""
-        return self._bank.steps(image, origin, out)
+        """Compute the features of a tile, a scale on every thread of the processor at a time."""
+        # Operations on a tile are too short to be shared by threads: they wait more than they work.
+        at_once = torch.get_num_threads() if image.device.type == "cpu" else 1
+        return self._bank.steps(image, origin, out, at_once, in_threads)
 
 
 class ConcatExtractor(FeatureExtractor):

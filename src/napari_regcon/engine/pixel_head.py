@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -212,7 +212,9 @@ class PixelHead(Segmenter):
         self.store = FeatureStore() if store is None else store
         self._network = None
         if self.config.default_weights is not None:
-            self._network = load_network(weights or self.config.default_weights)
+            net, info = load_network(weights or self.config.default_weights)
+            # Made once, as to copy the network would take a fifth of every fit.
+            self._network = cache(partial(EmbeddingExtractor, net, info.sha256, self._chosen))
 
     def fit(self, support: SupportSet) -> PixelPredictor:
         """Return a predictor for the classes of a support set."""
@@ -260,10 +262,7 @@ class PixelHead(Segmenter):
         if config.features != "network":
             extractors.append(filters_for(config, volume))
         if self._network is not None:
-            net, info = self._network
-            extractors.append(
-                EmbeddingExtractor(net, info.sha256, self._chosen, spatial_ndim=n_spatial)
-            )
+            extractors.append(self._network(spatial_ndim=n_spatial))
         return ConcatExtractor(extractors) if len(extractors) > 1 else extractors[0]
 
     def _check(self, support: SupportSet) -> None:

@@ -20,7 +20,7 @@ from napari_regcon.nn.eigenvalues import symmetric_eigenvalues
 from napari_regcon.nn.smoothing import enlarge_into, smooth_along
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from torch import Tensor
 
@@ -151,9 +151,14 @@ class FilterBank:
         return out
 
     def steps(
-        self, image: Tensor, origin: Sequence[int], out: Tensor
+        self,
+        image: Tensor,
+        origin: Sequence[int],
+        out: Tensor,
+        at_once: int = 1,
+        each: Callable[[Callable[[int], Tensor], range], Iterable[Tensor]] = map,
     ) -> Generator[None, None, None]:
-        """Compute the same scale by scale, yielding after each.
+        """Compute the same a few scales at a time, yielding after each few.
 
         Parameters
         ----------
@@ -161,18 +166,27 @@ class FilterBank:
             As when the bank is called.
         out : torch.Tensor
             ``(C * n_features, *tile)`` to write into, of any floating type.
+        at_once : int
+            Number of scales from one pause to the next.
+        each : callable
+            Applies a function to each of these scales; they are independent of each other.
         """
         out = out.view(len(image), self.n_features, *out.shape[1:])
         inner = (slice(h, h + n) for h, n in zip(self.halo_px, out.shape[2:], strict=True))
         out[:, 0] = image[:, *inner]
         n, n_scales = self._n_per_scale, len(self._scales)
-        finer = None
-        for i, axes in enumerate(self._scales):
+
+        def fill(i: int) -> Tensor:
             part = out[:, 1 + i * n : 1 + (i + 1) * n]
-            smooth = self._fill_scale(image, origin, axes, part)
-            if finer is not None:
-                out[:, n_scales * n + i] = finer - smooth
-            finer = smooth
+            return self._fill_scale(image, origin, self._scales[i], part)
+
+        finer = None
+        for first in range(0, n_scales, at_once):
+            scales = range(first, min(first + at_once, n_scales))
+            for i, smooth in zip(scales, each(fill, scales), strict=True):
+                if finer is not None:
+                    out[:, n_scales * n + i] = finer - smooth
+                finer = smooth
             yield
 
     def _fill_scale(
