@@ -207,9 +207,31 @@ def test_every_control_has_a_tooltip_and_says_why_it_is_disabled(dock, image):
     controls = controls_of(widget)
     assert len(controls) > 60
     assert [repr(c) for c in controls if not c.toolTip()] == []
-    disabled = [c for c in controls if not c.isEnabledTo(c.parentWidget())]
-    assert len(disabled) > 10
-    assert [c.toolTip() for c in disabled if "Not now: " not in c.toolTip()] == []
+    assert len(disabled_of(widget)) > 10
+
+
+def disabled_of(widget):
+    """Return the controls that are disabled, each of which says why, and nothing else does."""
+    told = {c for c in controls_of(widget) if "\nNot now: " in c.toolTip()}
+    disabled = {c for c in controls_of(widget) if not c.isEnabled()}
+    assert [c.toolTip() for c in told ^ disabled] == []
+    return disabled
+
+
+@pytest.mark.parametrize("name", ["train", "adapt"])
+def test_controls_say_why_they_are_disabled_while_work_runs(painted, qtbot, folder, name):
+    idle, section = disabled_of(painted), getattr(painted.panels, name)
+    section._train.click()
+    qtbot.waitUntil(section._train.isHidden, timeout=30_000)
+    assert len(disabled_of(painted) - idle) > 5
+    assert "a training is under way" in section._start.toolTip()
+    painted.core.volume.start()
+    painted.core.correction.busy = True
+    painted.presenter.update_all()
+    assert "is being segmented" in painted.panels.segment._volume.toolTip()
+    disabled_of(painted)
+    painted.viewer.layers.clear()
+    disabled_of(painted)
 
 
 def test_disabled_buttons_say_why(dock):

@@ -46,6 +46,7 @@ class Column(QScrollArea):
         """Grow wider when a section that unfolds needs it."""
         if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
             needed = self.widget().minimumSizeHint().width()
-            needed += self.verticalScrollBar().sizeHint().width()
+            bar = self.verticalScrollBar().sizeHint().width()  # before it is styled, too narrow
+            needed += max(bar, self.width() - self.viewport().width())
             self.setMinimumWidth(max(LEAST_PX, needed))
         return bool(super().eventFilter(watched, event))

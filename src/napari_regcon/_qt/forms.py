@@ -13,6 +13,7 @@ from magicgui.widgets import create_widget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
+from napari_regcon._qt.parts import allow
 from napari_regcon.config import Parameter, parameters
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class ConfigForm(QWidget):
             with self._controls[name].changed.blocked():
                 self._controls[name].value = values.get(name, parameter.default)
         self.changed.emit()
+
+    def allow(self, why_not: str = "") -> None:
+        """Let the parameters be changed, or say why they cannot."""
+        for name, control in self._controls.items():
+            allow(control.native, self._parameters[name].help, why_not)
 
     def _on_changed(self, _value: Any) -> None:
         self.changed.emit()

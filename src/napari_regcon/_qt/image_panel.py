@@ -135,7 +135,6 @@ class ImagePanel(Section):
             return
         for letter in geometry.letters:
             combo = Choice("What this axis means, in the order of the sliders.", self._axes_box)
-            combo.setMinimumContentsLength(3)  # several stand in a row
             for key, name in AXIS_NAMES.items():
                 combo.addItem(name, key)
             combo.setCurrentIndex(list(AXIS_NAMES).index(letter))

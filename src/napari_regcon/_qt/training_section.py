@@ -8,12 +8,16 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QProgressBar, QWidget
 
 from napari_regcon._qt.forms import ConfigForm
-from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, row_of
+from napari_regcon._qt.parts import ActionButton, Choice, Hint, Section, allow, row_of
 from napari_regcon._qt.segment_panel import duration
 from napari_regcon._qt.training_curves import TrainingCurves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_BEGIN = "Where the network begins."
+_RUNNING = "a training is under way, with what was chosen when it began."
 
 
 class TrainingSection(Section):
@@ -69,7 +73,7 @@ class TrainingSection(Section):
         super().__init__(title, parent)
         self._config = config
         self._form = ConfigForm(config, self)
-        self._start = Choice("Where the network begins.", self)
+        self._start = Choice(_BEGIN, self)
         start_form = QFormLayout()
         start_form.addRow(QLabel("Begin with"), self._start)
         self._train = ActionButton(*train, self._want_start)
@@ -117,8 +121,8 @@ class TrainingSection(Section):
         for widget in self._while_running:
             widget.setVisible(running)
         self._train.setVisible(not running)
-        self._form.setEnabled(not running)
-        self._start.setEnabled(not running)
+        self._form.allow(_RUNNING if running else "")
+        allow(self._start, _BEGIN, _RUNNING if running else "")
         if began:
             self._begin()
 
