@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.settings import get_plugin_settings
 from npe2 import PluginManifest
 
 import napari_regcon
 from napari_regcon._qt.image_panel import SAMPLE
 from napari_regcon._qt.widget import RegconWidget
+from napari_regcon.worker.protocol import UseCache
 
 pytestmark = pytest.mark.gui
 
@@ -60,7 +62,6 @@ def test_the_sample_is_in_the_menus_and_where_the_dock_says(viewer):
 
 def test_new_docks_follow_the_preferences(viewer):
     from napari._qt.dialogs.preferences_dialog import PreferencesDialog
-    from napari.settings import get_plugin_settings
 
     window = viewer.window._qt_window
     dialog = PreferencesDialog(parent=window)
@@ -73,3 +74,37 @@ def test_new_docks_follow_the_preferences(viewer):
     dock = open_dock(viewer, "Plugins", "Regcon")
     assert dock.panels.model.choice.device == "cpu"
     assert not dock.core.live.enabled
+
+
+def test_preferences_for_cache_and_large_results_reach_new_docks(viewer, tmp_path):
+    chosen = get_plugin_settings("napari-regcon").general
+    chosen.cache_memory_gb, chosen.cache_disk_gb = 0.5, 3
+    chosen.cache_folder = str(tmp_path / "fast")
+    chosen.scratch_folder = f" {tmp_path} "
+    dock = open_dock(viewer, "Plugins", "Regcon")
+    assert dock.core.cache == UseCache(2**29, 3 * 2**30, tmp_path / "fast")
+    assert str(tmp_path / "fast") in dock.panels.model._cache_hint.toolTip()
+    assert dock.core.results._scratch.parent == tmp_path
+
+
+def test_preferred_weights_are_taken_by_each_method_that_can_use_them(
+    viewer, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NAPARI_REGCON_WEIGHTS_DIR", str(tmp_path))
+    get_plugin_settings("napari-regcon").general.weights = "universeg-v1"
+    dock = open_dock(viewer, "Plugins", "Regcon")
+    model = dock.panels.model
+    model.use_method("in-context")
+    assert model.choice.weights == "universeg-v1"
+    assert "universeg-v1" in model._missing.text()
+    model.use_method("pixel-head")
+    model._form._controls["features"].value = "both"
+    assert model.choice.weights == "regcon-em"
+    assert dock.state_line.kind != "failed"
+
+
+def test_preferred_weights_that_are_not_there_are_told(viewer):
+    get_plugin_settings("napari-regcon").general.weights = "regcon-me"
+    dock = open_dock(viewer, "Plugins", "Regcon")
+    assert "no weights called 'regcon-me'" in dock.state_line.text
+    assert dock.panels.model.choice.weights in (None, "regcon-em")

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_regcon.engine.registry import METHODS
 from napari_regcon.session.weights import weights_here
 from napari_regcon.worker.protocol import ClearCache
 
 if TYPE_CHECKING:
     from napari_regcon._qt.core import DockCore
     from napari_regcon._qt.model_panel import ModelPanel
+    from napari_regcon._qt.preferences import Preferences
     from napari_regcon._qt.status import Status
     from napari_regcon._qt.weights import WeightsShop
     from napari_regcon.session.saved import SessionState
@@ -75,6 +77,19 @@ class ModelChoice(QObject):
             signal.connect(self._on_application)
             core.on_close(partial(signal.disconnect, self._on_application))
 
+    def begin(self, preferences: Preferences) -> None:
+        """Choose what new docks begin with."""
+        name = preferences.weights
+        if name and not any(name in self._names(method) for method in METHODS):
+            self._status.fail(
+                "preferences",
+                f"There are no weights called {name!r}, which the preferences ask for. Correct the "
+                "name under File > Preferences > Plugins > Regcon, or import them in the section "
+                "Model; until then each method takes its own.",
+            )
+        self._panel.prefer_weights(name)
+        self._panel.choose("pixel-head", {}, "", preferences.device)
+
     def restore(self, state: SessionState) -> None:
         """Choose what a session used, as far as it can be had here."""
         weights, trouble = weights_here(state)
@@ -111,6 +126,9 @@ class ModelChoice(QObject):
             self._panel.compare.say(why_not)
         elif choice != comparison.model:
             comparison.compare_with(choice)
+
+    def _names(self, method: str) -> list[str]:
+        return [name for name, _, _ in self._shop.entries(method)]
 
     def look_at_weights(self) -> str:
         """Show which weights there are now, and return why the choice cannot be used yet."""

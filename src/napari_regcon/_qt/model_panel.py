@@ -125,6 +125,7 @@ class ModelPanel(Section):
         self.fill(self._method, self._about, self._advice, *self._forms)
         self.fill(self._weights_box, self._missing, self.licence, device_form)
         self.fill(self._device_hint, self.compare, self._cache_hint, self._clear)
+        self._preferred = ""
         self._wanted: dict[str, str] = {}  # by method: weights of one are of no use to another
         self._why_not: dict[str, str] = {}
         self._show_method()
@@ -164,6 +165,10 @@ class ModelPanel(Section):
         self._show_method()
         self._form.set_values(parameters)
 
+    def prefer_weights(self, name: str) -> None:
+        """Take these weights for every method that can use them, as long as none were picked."""
+        self._preferred = name
+
     def use_method(self, method: str) -> None:
         """Choose a method for the user, with what was last chosen for it."""
         self._method.setCurrentIndex(self._method.findData(method))
@@ -193,7 +198,8 @@ class ModelPanel(Section):
             self._weights.clear()
             for name, text, _ in entries:
                 self._weights.addItem(text, name)
-            names = [self._wanted.get(self.method, ""), self.default_weights, *self._why_not]
+            own = (self._wanted.get(self.method, ""), self._preferred, self.default_weights)
+            names = [*own, *self._why_not]
             picked = next((name for name in names if name in self._why_not), "")
             self._weights.setCurrentIndex(self._weights.findData(picked))
         missing = self._why_not.get(picked, "")

@@ -85,7 +85,7 @@ class RegconWidget(QWidget):
         self._connect_sessions()
         self._bind_keys()
         self._end_in_time()
-        self.panels.model.choose("pixel-head", {}, preferences.weights, preferences.device)
+        self.model_choice.begin(preferences)
         self.panels.segment.set_live(preferences.live)
         self.panels.image.start()
         self.presenter.update_all()
