@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 
+from napari_regcon._qt import painting
 from napari_regcon.worker.protocol import Paint, Preview
 
 from .conftest import stroke
@@ -174,3 +176,41 @@ def test_a_deleted_label_layer_takes_its_strokes_along(painted, qtbot):
     assert painted.core.workspace.current.labels is None
     assert painted.core.workspace.current.state.painted.counts() == {}
     qtbot.waitUntil(lambda: not told(painted)[(2,)].any(), timeout=30_000)
+
+
+def test_filling_a_slice_takes_little_memory_and_can_be_undone(dock, monkeypatch):
+    widget = dock(np.zeros((3, 300, 400), np.uint8))
+    layer, work = widget.core.labelling.new_layer(), widget.core.workspace.current
+    values = np.full((300, 400), 2, np.uint8)
+    values[50:60] = 1
+
+    def held():
+        return sum(painting._nbytes(atom) for item in layer._undo_history for atom in item)
+
+    painting.paint_free(layer, work.state.geometry, (1,), values)
+    assert np.array_equal(layer.data[1], values)
+    assert held() <= 7 * values.size  # 26 with napari's usual index
+    layer.undo()
+    assert not layer.data.any()
+    layer.redo()
+    assert np.array_equal(layer.data[1], values)
+
+    monkeypatch.setattr(painting, "UNDO_BYTES", 15 * values.size)
+    for value in (1, 2, 1, 2):
+        rows, columns = np.nonzero(values)
+        painting.paint_pixels(layer, work.state.geometry, (2,), rows, columns, value)
+        assert held() <= painting.UNDO_BYTES
+    assert len(layer._undo_history) == 2
+    layer.undo()
+    assert (layer.data[2] == 1).all()
+
+
+def test_a_slice_of_labels_in_a_zarr_is_filled(dock):
+    widget = dock()
+    work = widget.core.workspace.current
+    data = zarr.zeros((6, 64, 80), chunks=(1, 64, 80), dtype="uint8")
+    layer = widget.viewer.add_labels(data, name="in a zarr")
+    rows, columns = np.mgrid[3:9, 4:14].reshape(2, -1)
+    painting.paint_pixels(layer, work.state.geometry, (2,), rows, columns, 2)
+    assert (np.asarray(data[2, 3:9, 4:14]) == 2).all()
+    assert np.count_nonzero(data[:]) == 60

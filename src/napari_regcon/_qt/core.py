@@ -25,12 +25,12 @@ from napari_regcon._qt.guide import Guide
 from napari_regcon._qt.handwork import Handwork
 from napari_regcon._qt.jobs import Client, EngineLink
 from napari_regcon._qt.labelling import Labelling
-from napari_regcon._qt.layers import paint_free
 from napari_regcon._qt.live import LivePreview
 from napari_regcon._qt.locking import Locking
 from napari_regcon._qt.marking import Marking
 from napari_regcon._qt.paint_guard import PaintGuard
 from napari_regcon._qt.paint_watch import PaintWatch
+from napari_regcon._qt.painting import paint_free
 from napari_regcon._qt.region_brush import RegionBrush
 from napari_regcon._qt.regions import Regions
 from napari_regcon._qt.regions_layer import RegionsLayer

@@ -14,7 +14,8 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon._qt.atoms import changes_of
-from napari_regcon._qt.layers import paint_free, refresh_box
+from napari_regcon._qt.layers import refresh_box
+from napari_regcon._qt.painting import paint_free
 from napari_regcon._qt.plane_buffers import PlaneBuffers
 from napari_regcon.session.locks import Locks
 from napari_regcon.session.painted import crop

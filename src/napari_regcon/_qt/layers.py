@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_regcon.session.classes import ClassTable
-    from napari_regcon.session.painted import Prefix
     from napari_regcon.types import Box
 
 Origin: TypeAlias = tuple[int, ...]
@@ -201,37 +200,6 @@ def apply_colors(layer: Labels, classes: ClassTable, *, hide_background: bool) -
     """Colour a label layer by class, leaving its opacity and visibility alone."""
     hidden = classes.background if hide_background else None
     layer.colormap = label_colormap(classes.colors(), hidden)
-
-
-def paint_free(layer: Labels, geometry: Geometry, prefix: Prefix, values: np.ndarray) -> None:
-    """Paint values where nothing is painted yet on a plane, so that it can be undone.
-
-    Parameters
-    ----------
-    layer : Labels
-        The layer that is painted on.
-    geometry : Geometry
-        Its axes.
-    prefix : tuple of int
-        The plane.
-    values : numpy.ndarray
-        ``(Y, X)`` labels; 0 paints nothing.
-    """
-    plane = np.asarray(geometry.label_array(layer.data)[prefix])
-    rows, columns = np.nonzero((plane == 0) & (values != 0))
-    index = pixel_index(geometry, prefix, rows, columns)
-    layer.data_setitem(index, values[rows, columns])
-
-
-def pixel_index(
-    geometry: Geometry, prefix: Prefix, rows: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Return the index into a label layer of some pixels of a plane, ``(n,)`` for each axis."""
-    index = np.zeros((len(geometry.letters), len(rows)), dtype=np.intp)
-    index[list(geometry.order[:-2])] = np.reshape(prefix, (-1, 1))
-    index[geometry.plane_sliders[0]] = rows
-    index[geometry.plane_sliders[1]] = columns
-    return tuple(index)
 
 
 def refresh_box(layer: Labels, geometry: Geometry, box: Box) -> None:

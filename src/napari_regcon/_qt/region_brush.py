@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_regcon._qt.layers import pixel_index
+from napari_regcon._qt.painting import paint_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +103,7 @@ class RegionBrush(QObject):
         rows, columns = np.nonzero(wanted[partition.labels] & free[place.box.slices])
         if rows.size:
             y, x = place.box.start
-            layer.data_setitem(pixel_index(geometry, place.prefix, rows + y, columns + x), value)
+            paint_pixels(layer, geometry, place.prefix, rows + y, columns + x, value)
         return int(rows.size)
 
     def put_down(self) -> None:
