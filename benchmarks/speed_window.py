@@ -158,6 +158,22 @@ class Bench:
         self.wait(lambda: not volume.running)
         return time.perf_counter() - begin
 
+    def add_layer(self) -> None:
+        """Let napari add a label layer and draw it, for comparison."""
+        layer = self.viewer.add_labels(np.zeros_like(self.layer.data))
+        self.draw(1)
+        self.viewer.layers.remove(layer)
+
+    def accept(self) -> None:
+        """Accept the whole prediction."""
+        self.dock.core.correction.accept_volume()
+        self.wait(lambda: not self.dock.core.correction.busy)
+
+    def undo(self) -> None:
+        """Take that back."""
+        self.dock.core.correction.undo()
+        self.wait(lambda: not self.dock.core.correction.busy)
+
     def train(self, n: int) -> dict[str, dict[str, float]]:
         """Fine-tune from the weights that ship; return gaps with and without strokes meanwhile."""
         training, heart = self.dock.core.training, Heart()
@@ -221,10 +237,15 @@ def main() -> int:
         found["volume_s"] = round(bench.volume(cancel=False), 2)
         found["gap_volume"] = _row(heart.take())
         found["cancel_s"] = round(bench.volume(cancel=True), 3)
-        heart.take()
-        bench.dock.core.correction.accept_volume()
-        bench.wait(lambda: not bench.dock.core.correction.busy)
-        found["gap_accept"] = _row(heart.take())
+        for name, work in (
+            ("gap_adding_a_layer_alone", bench.add_layer),
+            ("gap_first_accept", bench.accept),
+            ("gap_undo", bench.undo),
+            ("gap_accept", bench.accept),
+        ):
+            heart.take()
+            work()
+            found[name] = _row(heart.take())
         heart.stop()
         if options.train:
             found |= bench.train(options.train)
