@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from torch.nn import functional
 
 from napari_regcon.engine.adam import Adam
 from napari_regcon.engine.device import in_threads, one_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHUNK_PX = 1 << 12
 """Pixels a processor classifies at once, few enough to stay in its cache; a GPU takes all."""
@@ -85,16 +89,18 @@ class FittedClassifier:
         features = features[:, begin : min(n_rows, -(-stop // height) * height)]
         shape = (len(self.bias), *features.shape[1:])
         result = features.new_empty(shape, dtype=torch.float32)
-        starts = range(0, features.shape[1], height)
         n_shares = torch.get_num_threads() if on_processor else 1
-        # Each thread on chunks of its own, so that none waits for another after every operation.
-        shares = [starts[i::n_shares] for i in range(n_shares)]
+        # A thread takes a whole chunk, so that none waits for another after every operation, and
+        # then the next that is left, as the window or another program may hold one of them up.
+        starts = iter(range(0, features.shape[1], height))
         work = functools.partial(self._judge, features, height=height, result=result)
-        in_threads(work, shares)
+        in_threads(work, [starts] * n_shares)
         return result[:, first - begin : stop - begin]
 
     @torch.inference_mode()
-    def _judge(self, features: Tensor, starts: range, *, height: int, result: Tensor) -> None:
+    def _judge(
+        self, features: Tensor, starts: Iterator[int], *, height: int, result: Tensor
+    ) -> None:
         """Classify the chunks of rows that start there, in memory that is taken once."""
         n_features, n_rows, *rest = features.shape
         row_px = math.prod(rest)
