@@ -7,13 +7,12 @@ import threading
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QMouseEvent
 
 from napari_regcon.worker.protocol import Paint
 
 from .conftest import stroke
 from .test_correction import press
-from .test_dock import canvas_of, mouse_stroke, on_canvas, send
+from .test_dock import canvas_of, mouse_stroke
 
 pytestmark = pytest.mark.gui
 
@@ -169,27 +168,50 @@ def test_accepting_while_the_mouse_draws_loses_no_stroke(accepting, qtbot):
     assert not (layer.data[2, 30] == 2).any()
 
 
-def test_a_stroke_painted_before_the_tool_gets_to_write_is_not_lost(accepting, qtbot):
+@pytest.fixture
+def waiting(accepting):
+    """Return the same while a slice is accepted, and a function that lets it be written."""
     widget, layer = accepting
-    background, sent = widget.core.background, threading.Event()
-    send_as_ever = background._send
+    background, sent, held = widget.core.background, threading.Event(), []
 
-    def send_and_tell(task, call, value):
-        send_as_ever(task, call, value)
+    def hold(*report):
+        held.append(report)
         sent.set()
 
-    background._send = send_and_tell
+    def go():
+        del background._send
+        background._send(*held.pop())
+
+    background._send = hold
     widget.panels.correct._accept["slice"].click()
-    assert sent.wait(30)  # what changes is worked out, and waits to be written
-    canvas, where = canvas_of(widget.viewer), on_canvas(widget.viewer, 30, 40)
-    left, no = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
-    send(canvas, QMouseEvent.Type.MouseMove, where, no, no)
-    send(canvas, QMouseEvent.Type.MouseButtonPress, where, left, left)
-    send(canvas, QMouseEvent.Type.MouseButtonRelease, where, left, no)
-    assert not (layer.data == 1).any()
+    assert sent.wait(30)
+    return widget, layer, go
+
+
+def test_a_stroke_painted_before_the_tool_gets_to_write_is_not_lost(waiting, qtbot):
+    widget, layer, go = waiting
+    mouse_stroke(widget, qtbot, 2, 30, range(20, 41, 5), layer)
     stroke_there = np.array(layer.data == 2)
-    assert stroke_there[2, 30, 40]
+    assert stroke_there[2, 30, 22:38].all()
+    assert not (layer.data == 1).any()
+    go()
     qtbot.waitUntil(lambda: not widget.core.correction.busy, timeout=30_000)
     strokes = np.asarray(widget.core.workspace.current.labels.data) == 2
     assert np.array_equal(layer.data == 2, stroke_there | strokes)
     assert layer.data[2].all()
+
+
+@pytest.mark.parametrize("lost", ["final", "layer", "dock"])
+def test_what_is_taken_away_while_it_is_accepted_does_no_harm(waiting, qtbot, lost):
+    widget, layer, go = waiting
+    work, correction = widget.core.workspace.current, widget.core.correction
+    if lost == "dock":
+        widget.core.close()  # ends the thread, which waits for the window
+        return
+    widget.viewer.layers.remove(getattr(work, lost))
+    go()
+    qtbot.waitUntil(lambda: not correction.busy, timeout=30_000)
+    if lost == "final":
+        press(widget, qtbot, widget.panels.correct._accept["slice"])
+        assert work.final is not layer
+        assert work.final.data[2].all()
