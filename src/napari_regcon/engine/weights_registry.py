@@ -117,13 +117,13 @@ REGISTRY: dict[str, WeightsEntry] = {
             licence="BSD-3-Clause",
             licence_url="https://opensource.org/license/bsd-3-clause",
             research_only=False,
-            size_bytes=1_996_832,
-            sha256="d7f703e16e426fe899da2b12d522f5162c178e04ef33d0e1b721c988f6a78d98",
+            size_bytes=1_996_904,
+            sha256="010675068454ba01052f41c415990eb389e22a0e2c2cd6be7854eb21fdd73495",
             url=None,
             packaged_file="pretrained/regcon-em.safetensors",
             citation="napari-regcon, after Lin et al., J South Med Univ 2023, "
             "doi 10.12122/j.issn.1673-4254.2023.05.18",
-            version="1",
+            version="2",
         ),
     )
 }
