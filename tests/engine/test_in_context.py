@@ -71,18 +71,14 @@ def view_of(plane):
 # -------------------------------------------------------------------------- what comes out
 
 
-@pytest.mark.slow
-def test_finds_on_other_slices_what_was_finished_on_one(tmp_path):
-    torch.save(task.trained_network().state_dict(), tmp_path / "trained.pt")
+def test_finds_on_other_slices_what_was_finished_on_one():
     image, truth = stack((3, 100, 120), seed=5)
-    segmenter = load_segmenter(
-        "in-context", weights=str(tmp_path / "trained.pt"), device="cpu", **SMALL, ensemble=2
-    )
+    segmenter = load_segmenter("in-context", device="cpu", **SMALL, ensemble=2)
     found = segmenter.fit(support_of(image, truth))(image[1:]).argmax(0)
     for value in range(3):
         dice = 2 * ((found == value) & (truth[1:] == value)).sum()
         dice /= (found == value).sum() + (truth[1:] == value).sum()
-        assert dice > 0.7
+        assert dice > 0.9
 
 
 @pytest.mark.parametrize("shape", [(100, 140), (64, 64), (40, 90), (1, 7), (200, 33)])
