@@ -138,7 +138,7 @@ class Correction(QObject):
 
     def remember_volume(self, work: ImageWork, before: Before) -> None:
         """Make what whole-volume work has changed in the prediction a step that can be undone."""
-        labels = _labels_of(work, "prediction")
+        labels = work.labels_in(work.prediction)
         if labels is not None:
             planes = work.state.predictions.done_planes()
             steps = before.edit("segment the volume", labels, planes, "prediction")
@@ -222,7 +222,7 @@ class Correction(QObject):
             return
         history = work.state.history
         edit = history.next_redo if forward else history.next_undo
-        labels = _labels_of(work, edit.target) if edit is not None else None
+        labels = None if edit is None else work.labels_in(getattr(work, edit.target))
         if edit is None or labels is None:
             return
         if edit.target == "prediction" and not forward:
@@ -240,15 +240,6 @@ class Correction(QObject):
         self.busy = False
         self.failed.emit(message)
         self.changed.emit()
-
-
-def _labels_of(work: ImageWork, target: str) -> LazyArray | None:
-    """Return the labels that an edit has changed, if they are still there."""
-    layer = getattr(work, target)
-    try:
-        return None if layer is None else work.state.geometry.label_array(layer.data)
-    except InputError:
-        return None  # somebody gave it other data
 
 
 def _planes(work: ImageWork) -> list[Prefix]:

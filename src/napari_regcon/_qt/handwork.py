@@ -13,7 +13,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_regcon._qt.atoms import changes_of
 from napari_regcon._qt.layers import refresh_box
-from napari_regcon.errors import InputError
 from napari_regcon.types import Box
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ class Handwork(QObject):
 
     def _have_the_last_word(self, work: ImageWork, changes: list[PlaneChange]) -> None:
         """Paint again what the tool wrote over while the mouse button was still down."""
-        final: Any = _labels_of(work, work.final)
+        final: Any = work.labels_in(work.final)
         for change in changes if final is not None else ():
             place = (*change.prefix, *change.box.slices)
             here = np.asarray(final[place])
@@ -118,9 +117,9 @@ class Handwork(QObject):
         """Notice what was undone or redone; what the tool is writing is neither."""
         if self._correction.busy:
             return
-        final = _labels_of(work, work.final)
+        final = work.labels_in(work.final)
         if final is not None:
-            labels = _labels_of(work, work.labels)
+            labels = work.labels_in(work.labels)
             is_new, planes = work.state.corrections.follow(final, labels, work.state.locks)
             self._show_said(work, planes)
             if is_new:
@@ -138,7 +137,7 @@ class Handwork(QObject):
             active = selection.active
             self._labelling.new_layer(work)
             selection.active = active  # whoever is painting goes on with it
-        return _labels_of(work, work.labels)
+        return work.labels_in(work.labels)
 
     def _show_said(self, work: ImageWork, planes: list[Prefix]) -> None:
         if planes:
@@ -149,11 +148,3 @@ class Handwork(QObject):
         if layer is not None and self._workspace.sight.visible_prefix(work) in planes:
             whole = Box.of_shape(work.state.geometry.plane_shape)
             refresh_box(layer, work.state.geometry, whole)
-
-
-def _labels_of(work: ImageWork, layer: Labels | None) -> LazyArray | None:
-    """Return the labels of a layer, if it is there and still fits."""
-    try:
-        return None if layer is None else work.state.geometry.label_array(layer.data)
-    except InputError:
-        return None  # somebody gave it other data

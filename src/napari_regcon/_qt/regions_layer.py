@@ -12,7 +12,6 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS, ensure_colormap
 from qtpy.QtCore import QObject, QTimer
 
 from napari_regcon._qt.layers import make_picture, spread, translation
-from napari_regcon.errors import InputError
 from napari_regcon.session.region_picture import border_mask, distinct_colors, draw, majority, means
 
 if TYPE_CHECKING:
@@ -169,13 +168,9 @@ class RegionsLayer(QObject):
 
     def _plane(self, place: Place, layer: Any) -> np.ndarray:
         """Return what a layer holds at the place of the regions; zeros where there is none."""
-        empty = np.zeros(place.box.shape, dtype=np.uint8)
-        if layer is None:
-            return empty
-        try:
-            labels = place.work.state.geometry.label_array(layer.data)
-        except InputError:
-            return empty
+        labels = place.work.labels_in(layer)
+        if labels is None:
+            return np.zeros(place.box.shape, dtype=np.uint8)
         return np.asarray(labels[(*place.prefix, *place.box.slices)])
 
 

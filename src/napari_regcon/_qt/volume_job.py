@@ -14,7 +14,6 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_regcon._qt.block_copier import BlockCopier
-from napari_regcon.errors import InputError
 from napari_regcon.session.before import Before
 from napari_regcon.worker.protocol import (
     EngineDied,
@@ -245,11 +244,9 @@ class VolumeJob(QObject):
         if n_bytes > MOST_KEPT_BYTES:
             self._before = None
             return ()
-        try:
-            labels = work.state.geometry.label_array(work.prediction.data)
-        except InputError:
-            return ()  # somebody gave it other data, so a new layer will be made
-        return before.keep(labels, planes)
+        labels = work.labels_in(work.prediction)
+        # Where it does not fit any longer, a new layer will be made.
+        return () if labels is None else before.keep(labels, planes)
 
     def _on_removed(self, work: ImageWork) -> None:
         if work is not self.work:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_regcon._qt.jobs import EngineLink
     from napari_regcon._qt.sources import Source
     from napari_regcon.session.geometry import Geometry
+    from napari_regcon.types import LazyArray
     from napari_regcon.worker.protocol import OpenImage
 
 _ids = itertools.count(1)
@@ -69,6 +70,13 @@ class ImageWork:
     def image_id(self) -> str:
         """How the engine knows it."""
         return self.state.image_id
+
+    def labels_in(self, layer: Labels | None) -> LazyArray | None:
+        """Return the label volume of a layer that belongs to it; None if it is gone or misfits."""
+        try:
+            return None if layer is None else self.state.geometry.label_array(layer.data)
+        except InputError:
+            return None  # somebody gave it other data
 
     def forget_layer(self, layer: Layer) -> str:
         """Drop a layer that left the viewer; return which one it was, or an empty string."""
