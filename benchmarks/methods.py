@@ -25,7 +25,7 @@ from napari_regcon.data.views import ImageView
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.in_context import InContext
-from napari_regcon.engine.registry import load_segmenter, method_of_file
+from napari_regcon.engine.registry import load_segmenter, method_of_weights
 from napari_regcon.engine.segmenter import Predictor, Segmenter, run
 from napari_regcon.engine.spread import spread_support
 from napari_regcon.types import Box
@@ -305,7 +305,7 @@ def version_of(method: str) -> str:
 
 
 def available_methods(
-    networks: Sequence[Path] = (),
+    networks: Sequence[str] = (),
     trainings: Sequence[FinetuneConfig] = (),
     variants: Sequence[str] = (),
 ) -> dict[str, Callable[[], Method]]:
@@ -313,10 +313,10 @@ def available_methods(
 
     Parameters
     ----------
-    networks : sequence of pathlib.Path
-        Weights of pre-trained networks, each of which is measured joined with the filter bank
-        (``pixel-head+NAME``), alone (``only+NAME``) and under a random forest (``rf+NAME``);
-        those that segment in context as they are (``in-context+NAME``).
+    networks : sequence of str
+        Weights of pre-trained networks, names or files, each of which is measured joined with
+        the filter bank (``pixel-head+NAME``), alone (``only+NAME``) and under a random forest
+        (``rf+NAME``); those that segment in context as they are (``in-context+NAME``).
     trainings : sequence of FinetuneConfig
         Budgets of fine-tuning (``fine-tuned-START-Nmin``, ``fine-tuned-START-Nsteps``).
     variants : sequence of str
@@ -337,13 +337,13 @@ def available_methods(
     }
     if Convpaint.available():
         methods["convpaint-vgg"] = Convpaint
-    for path in networks:
-        methods |= _network_methods(path.stem, str(path))
+    for weights in networks:
+        methods |= _network_methods(Path(weights).stem, weights)
     return methods | methods_for(trainings, variants)
 
 
 def _network_methods(name: str, weights: str) -> dict[str, Callable[[], Method]]:
-    if method_of_file(Path(weights))[0] == "in-context":  # for whole slices only
+    if method_of_weights(weights)[0] == "in-context":  # for whole slices only
         context = f"in-context+{name}"
         return {context: lambda: Ours(context, "in-context", weights=weights)}
     both, only, forest = f"pixel-head+{name}", f"only+{name}", f"rf+{name}"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 REFERENCE = "rf-skimage"
+DEFAULT_NETWORK = "regcon-em"
 CEILING = "ceiling"
 BUDGETS = {"strokes": (6, 10, 20, 50), "slices": (1, 2, 4, 8, 16)}
 _SPREAD = ("in-context-spread", "pixel-head-spread")
@@ -83,9 +84,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--network",
         nargs="+",
-        type=Path,
-        default=[],
-        help="weights of pre-trained networks, to measure beside the others",
+        default=[DEFAULT_NETWORK],
+        help="weights of pre-trained networks, names or files, to measure beside the others "
+        "(default: %(default)s)",
     )
     add(
         "--minutes",

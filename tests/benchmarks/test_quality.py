@@ -114,6 +114,13 @@ def test_fast_keeps_to_data_that_no_weights_have_seen_unless_it_is_named(data, t
     assert {record["dataset"] for record in named["records"]} == {"seen"}
 
 
+def test_the_head_as_it_is_by_default_is_measured_where_no_network_is_named(data, tmp_path):
+    words = ["--data", str(data), "--fast", "--budgets", "6", "--out", str(tmp_path / "a.json")]
+    assert quality.main([*words, "--methods", "pixel-head+regcon-em"]) == 0
+    records = json.loads((tmp_path / "a.json").read_text())["records"]
+    assert [record["method"] for record in records] == ["pixel-head+regcon-em"]
+
+
 def test_an_unknown_name_says_what_there_is(data, tmp_path):
     with pytest.raises(SystemExit, match="pixel-head"):
         quality.main(["--data", str(data), "--methods", "magic"])

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from dataset_folder import write_dataset
 from napari_regcon._cli.app import app
 from napari_regcon.engine.embedding import load_network
-from napari_regcon.engine.registry import load_segmenter, method_of_file
+from napari_regcon.engine.registry import load_segmenter, method_of_weights
 from napari_regcon.engine.weights import load_state
 
 RECIPE = """
@@ -118,7 +118,7 @@ def test_a_network_in_context_is_trained_goes_on_the_same_and_can_be_used(tmp_pa
     for out, steps in ((whole, 4), (parts, 2), (parts, 4)):
         done = _run("pretrain", recipe, "--data", data, "--out", out, "--stop-after", steps)
         assert done.exit_code == 0, done.output
-    assert method_of_file(whole) == ("in-context", {})
+    assert method_of_weights(whole) == ("in-context", {})
     (one, info), (two, _) = load_state(whole), load_state(parts)
     torch.testing.assert_close(one, two, rtol=0, atol=0)
     assert info.card["data"] == '["seen"]'

@@ -7,7 +7,7 @@ import torch
 from napari_regcon.data.support import SupportSet
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, fold, load_network, save_network
-from napari_regcon.engine.registry import load_segmenter, method_of_file
+from napari_regcon.engine.registry import load_segmenter, method_of_weights
 from napari_regcon.errors import WeightsError
 from napari_regcon.nn.regcon import RegConNet
 from napari_regcon.nn.universeg import UniverSeg
@@ -114,11 +114,11 @@ def test_the_pixel_head_uses_the_network(weights, features, dimensions):
 
 
 def test_a_file_of_weights_stands_for_the_method_it_is_for(net, weights, tmp_path):
-    assert method_of_file(weights) == ("pixel-head", {"features": "both"})
+    assert method_of_weights(weights) == ("pixel-head", {"features": "both"})
     assert load_segmenter(str(weights), device="cpu").config.features == "both"
     other = tmp_path / "universeg.pt"
     torch.save(UniverSeg().state_dict(), other)
-    assert method_of_file(other) == ("in-context", {})
+    assert method_of_weights(other) == ("in-context", {})
     foreign = tmp_path / "foreign.pt"
     torch.save({"conv.weight": torch.zeros(3)}, foreign)
     with pytest.raises(WeightsError, match="of no network that this plugin has"):

@@ -22,7 +22,7 @@ from napari_regcon.engine.finetuned import (
 from napari_regcon.engine.finetuned_predictor import predictor_of
 from napari_regcon.engine.opinion import FLOOR
 from napari_regcon.engine.pixel_head import PixelHead
-from napari_regcon.engine.registry import load_segmenter, method_of_file
+from napari_regcon.engine.registry import load_segmenter, method_of_weights
 from napari_regcon.engine.segmenter import run
 from napari_regcon.errors import InputError, WeightsError
 from napari_regcon.nn.class_net import ClassNet
@@ -85,7 +85,7 @@ def test_it_learns_what_was_painted_and_its_file_segments(plane, trained, tmp_pa
     image, truth, support = plane
     tuning, _, net = trained
     path = save(net, tmp_path / "net.safetensors", tuning)
-    assert method_of_file(path) == ("fine-tuned", {})
+    assert method_of_weights(path) == ("fine-tuned", {})
     found = load_segmenter(str(path), device="cpu").fit(support)(image)
     assert found.shape == (2, *image.shape)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_regcon.config import DEVICES, Parameter, parameters
-from napari_regcon.engine.registry import METHODS, method_of_file
+from napari_regcon.engine.registry import METHODS, method_of_weights
 from napari_regcon.errors import InputError
 
 PANEL = "Parameters of the methods"
@@ -91,7 +91,7 @@ def check_method(method: str, given: dict[str, Any]) -> None:
         If a file is given that is for no method.
     """
     if method not in METHODS and Path(method).is_file():
-        method, _ = method_of_file(Path(method))
+        method, _ = method_of_weights(Path(method))
     if method not in METHODS:
         raise InputError(
             f"There is no method {method!r}.",

@@ -28,13 +28,13 @@ _TELLING = {
 """Tensors that tell which method a file of weights is for, and how it uses them."""
 
 
-def method_of_file(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return the method that a file of weights is for.
+def method_of_weights(weights: str | Path) -> tuple[str, dict[str, Any]]:
+    """Return the method that weights are for.
 
     Parameters
     ----------
-    path : pathlib.Path
-        Weights of a network that this package has.
+    weights : str or pathlib.Path
+        Of a network that this package has: a name in the registry, or a file.
 
     Returns
     -------
@@ -46,16 +46,16 @@ def method_of_file(path: Path) -> tuple[str, dict[str, Any]]:
     Raises
     ------
     WeightsError
-        If the file cannot be read, or is for no method.
+        If they cannot be read, or are for no method.
     """
     from napari_regcon.engine.weights import load_state
 
-    state, _ = load_state(path)
+    state, _ = load_state(weights)
     for name, (method, parameters) in _TELLING.items():
         if name in state:
             return method, dict(parameters)
     raise WeightsError(
-        f"The weights in {path.name} are of no network that this plugin has.",
+        f"The weights in {Path(weights).name} are of no network that this plugin has.",
         expected="Expected weights of UniverSeg, or made by 'napari-regcon pretrain' or "
         "'napari-regcon finetune'.",
     )
@@ -100,7 +100,7 @@ def load_segmenter(
     """
     if method not in METHODS and Path(method).is_file():
         weights = method
-        method, needed = method_of_file(Path(method))
+        method, needed = method_of_weights(Path(method))
         parameters = needed | parameters
     if method == "spread":
         from napari_regcon.engine.spread import StrokeSpreader
