@@ -278,8 +278,8 @@ class DeepFeatures:
 
     def __init__(self, weights: str) -> None:
         device = choose_device("cpu")
-        net, info = load_network(weights)
-        self._extractor = EmbeddingExtractor(net, info.sha256, device)
+        net, _ = load_network(weights)
+        self._extractor = EmbeddingExtractor(net, device)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Compute the features; the plane is mirrored beyond its borders."""

@@ -49,8 +49,8 @@ def features(options: argparse.Namespace) -> list[Row]:
     view = ImageView(volume, Normalization((0.0,), (255.0,)), (), 2)
     config = PixelHeadConfig()
     bank = FilterBankExtractor(geometric_sigmas(config.sigma_min_px, config.sigma_max_px))
-    net, info = load_network("regcon-em")
-    both = ConcatExtractor((bank, EmbeddingExtractor(net, info.sha256, device)))
+    net, _ = load_network("regcon-em")
+    both = ConcatExtractor((bank, EmbeddingExtractor(net, device)))
     box = Box.of_shape(plane.shape)
     grey = plane.astype(np.float32) / 255
     n_other = skimage_features(grey[:64, :64]).shape[-1]

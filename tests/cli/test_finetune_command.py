@@ -48,7 +48,7 @@ def test_a_network_is_trained_written_and_used(files):
     assert result.exit_code == 0, result.output
     assert "after 30 steps" in result.output
     assert "strokes not learnt from" in result.output
-    _, card, _ = load_finetuned(files / "net.safetensors")
+    _, card = load_finetuned(files / "net.safetensors")
     assert card.classes == ("gap", "cell")
     assert json.loads(card.about["painted_px"]) == {"gap": 60, "cell": 60}
     assert card.about["parent"] == "regcon-em"

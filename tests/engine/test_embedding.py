@@ -59,7 +59,7 @@ def test_weights_of_another_network_are_refused_in_words(net, weights, tmp_path)
 
 @pytest.mark.parametrize("zooms", [(1,), (2,), (1, 2)])
 def test_a_pixel_does_not_depend_on_where_tiles_are_cut(net, zooms):
-    extractor = EmbeddingExtractor(fold(net), "x", choose_device("cpu"), zooms=zooms)
+    extractor = EmbeddingExtractor(fold(net), choose_device("cpu"), zooms=zooms)
     halo = extractor.halo_px[0]
     image = torch.rand(1, 90 + 2 * halo, 70 + 2 * halo)
     whole = extractor.compute(image, (0, 0))
@@ -74,8 +74,8 @@ def test_a_pixel_does_not_depend_on_where_tiles_are_cut(net, zooms):
 
 def test_planes_of_a_stack_are_looked_at_one_by_one(net):
     folded = fold(net)
-    plane = EmbeddingExtractor(folded, "x", choose_device("cpu"))
-    stack = EmbeddingExtractor(folded, "x", choose_device("cpu"), spatial_ndim=3)
+    plane = EmbeddingExtractor(folded, choose_device("cpu"))
+    stack = EmbeddingExtractor(folded, choose_device("cpu"), spatial_ndim=3)
     halo = plane.halo_px[0]
     image = torch.rand(2, 3, 20 + 2 * halo, 24 + 2 * halo)
     found = stack.compute(image, (5, 4, 3))
@@ -85,9 +85,7 @@ def test_planes_of_a_stack_are_looked_at_one_by_one(net):
 
 
 def test_it_can_be_stopped_between_planes_and_sizes(net):
-    extractor = EmbeddingExtractor(
-        fold(net), "x", choose_device("cpu"), zooms=(1, 2), spatial_ndim=3
-    )
+    extractor = EmbeddingExtractor(fold(net), choose_device("cpu"), zooms=(1, 2), spatial_ndim=3)
     halo = extractor.halo_px[1]
     image, out = torch.rand(1, 3, 8 + 2 * halo, 8 + 2 * halo), torch.empty(32, 3, 8, 8)
     steps = extractor.compute_in_steps(image, (0, 0, 0), out)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from blob_task import blobs, dice, support_of
 
-from napari_regcon.config import FinetuneConfig, PixelHeadConfig
+from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.support import SupportSet
 from napari_regcon.engine.embedding import load_network, save_network
 from napari_regcon.engine.finetune import FineTuning, finetune
@@ -97,8 +97,7 @@ def test_it_begins_as_good_as_the_pixel_classifier(plane):
     tuning = FineTuning(support, FinetuneConfig(**QUICK), device="cpu")
     run(tuning.ask_pixel_head())
     found = predictor_of(tuning.snapshot(), 1, support, tuning.device)(image)
-    filters = PixelHeadConfig(features="filters")
-    expected = PixelHead(filters, device="cpu").fit(support)(image)
+    expected = PixelHead(device="cpu").fit(support)(image)
     floored = np.maximum(expected, FLOOR)
     np.testing.assert_allclose(found, floored / floored.sum(0), atol=2e-3)
 
@@ -114,6 +113,21 @@ def test_its_file_answers_as_the_network_does(plane, trained, tmp_path):
     save_network(net, bad, card.about | {"classes": list(CLASSES), "n_channels": 1, "width": 8})
     with pytest.raises(WeightsError, match="does not say"):
         load_finetuned(bad)
+
+
+def test_its_file_brings_along_all_that_its_pixel_classifier_looks_through(
+    plane, trained, tmp_path, monkeypatch
+):
+    path = save(trained[2], tmp_path / "net.safetensors", trained[0])
+    shipped = load_network("regcon-em")[0]
+
+    def missing(*_names):
+        raise AssertionError("asked for other weights")
+
+    monkeypatch.setattr("napari_regcon.engine.pixel_head.load_network", missing)
+    brought = load_finetuned(path)[0].base.network
+    torch.testing.assert_close(brought.state_dict(), shipped.state_dict(), rtol=0, atol=0)
+    load_segmenter(str(path), device="cpu").fit(plane[2])
 
 
 def test_events_tell_steps_and_checks(trained):
@@ -330,3 +344,9 @@ def test_no_file_and_foreign_files_are_explained(tmp_path):
     save_finetuned(ClassNet(1, 2, 8, 2), huge, FinetunedCard(("a", "b"), 1, 10**6, 2, 1, {}))
     with pytest.raises(WeightsError, match="width 1000000"):
         load_finetuned(huge)
+    deep = tmp_path / "deep.safetensors"
+    sizes["levels"] = 10**6
+    card = FinetunedCard(("a", "b"), 1, 8, 2, 1, {"base_network": sizes})
+    save_finetuned(ClassNet(1, 2, 8, 2), deep, card)
+    with pytest.raises(WeightsError, match="does not say"):
+        load_finetuned(deep)

@@ -63,9 +63,9 @@ def test_the_one_to_beat_is_the_pixel_classifier_as_it_is_by_default():
     learnt = tuning._strokes[0]
     (example,) = support.examples
     expected = PixelHead(device="cpu").fit(only(support, learnt))(image)
-    assert all(crop.opinion.any() for crop in tuning._judge._rivals)
+    assert all(crop.opinion.any() for crop in tuning._judge._held)
     window = Box((0, 0), image.shape)
-    found = tuning._bases.rival(example, window)
+    found = tuning._bases.judged(example, window)
     known = found.any(0)
     assert known.any()
     np.testing.assert_allclose(found[:, known], expected[:, known], atol=3e-3)

@@ -92,7 +92,7 @@ def test_its_file_says_so_and_segments_as_it_does(hidden, tuned, tmp_path):
     image, support = hidden
     path = tmp_path / "net.safetensors"
     save_finetuned(tuned.result(), path, card_of(tuned, None))
-    net, card, _ = load_finetuned(path)
+    net, card = load_finetuned(path)
     assert (net.neighbours, card.neighbours, card.n_channels) == (1, 1, 1)
     predictor = load_segmenter(str(path), device="cpu").fit(support)
     whole = predictor(image)

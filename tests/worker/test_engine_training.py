@@ -89,7 +89,7 @@ def test_a_training_goes_to_its_end_and_its_network_segments(window, tmp_path):
     (written,) = window.heard.of_type(TrainingWritten)
     assert (written.path, written.steps) == (out, 20)
     assert written.best is not None
-    _, card, _ = load_finetuned(out)
+    _, card = load_finetuned(out)
     assert card.classes == ("dark", "bright")
     window.client.send(Configure("cpu", "fine-tuned", (), str(out)))
     window.out.array[:] = 0

@@ -8,6 +8,7 @@ Nothing here knows how the weights were trained.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,7 +26,7 @@ from napari_regcon.nn.regcon import RegConNet
 from napari_regcon.nn.smoothing import enlarge_into
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -89,17 +90,13 @@ def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
     state, info = load_state(weights)
     expected = "Expected weights that this plugin wrote: a file made by 'napari-regcon pretrain'."
     try:
-        sizes = {name: int(info.card[name]) for name in _SIZES}
-    except (KeyError, TypeError, ValueError) as error:
+        net = empty_network(info.card)
+    except KeyError as error:
         raise WeightsError(
             f"{info.path.name} does not say which network it is for.", expected=expected
         ) from error
-    if not all(0 < size <= 1024 for size in sizes.values()) or sizes["levels"] > 8:
-        raise WeightsError(
-            f"{info.path.name} claims a network of sizes {sizes}.", expected=expected
-        )
-    with torch.device("meta"):
-        net = RegConNet(**sizes)
+    except ValueError as error:
+        raise WeightsError(f"{info.path.name} {error}.", expected=expected) from error
     if sum(t.numel() for t in net.state_dict().values()) != info.n_parameters:
         raise WeightsError(
             f"{info.path.name} does not fit the network it names ({info.n_parameters:,} numbers).",
@@ -110,6 +107,33 @@ def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
     except RuntimeError as error:
         raise WeightsError(f"{info.path.name} does not fit the network it names.") from error
     return net.eval().requires_grad_(False), info
+
+
+def empty_network(sizes: Mapping[str, Any]) -> RegConNet:
+    """Return a network whose weights are still to come, without memory for them.
+
+    Parameters
+    ----------
+    sizes : mapping
+        What a card says: ``embedding``, ``regions``, ``width`` and ``levels``.
+
+    Raises
+    ------
+    KeyError
+        If it does not say one of them.
+    ValueError
+        If one is no number, or beyond what a network here can have.
+    """
+    told = {name: sizes[name] for name in _SIZES}
+    try:
+        numbers = {name: int(size) for name, size in told.items()}
+        is_one = all(0 < size <= 1024 for size in numbers.values()) and numbers["levels"] <= 8
+    except (TypeError, ValueError):
+        is_one = False
+    if not is_one:
+        raise ValueError(f"claims a network of sizes {told}")
+    with torch.device("meta"):
+        return RegConNet(**numbers)
 
 
 def fold(net: _Net) -> _Net:
@@ -127,6 +151,16 @@ def fold(net: _Net) -> _Net:
     return net
 
 
+def hash_of(net: nn.Module) -> str:
+    """Return a hash of the weights of a network, the same whatever file they come from."""
+    found = hashlib.sha256()
+    for name, tensor in net.state_dict().items():
+        values = tensor.detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        found.update(values.numpy().tobytes())
+    return found.hexdigest()
+
+
 class EmbeddingExtractor(FeatureExtractor):
     """Embedding of a pre-trained network, of the image made smaller by one or several factors.
 
@@ -134,8 +168,6 @@ class EmbeddingExtractor(FeatureExtractor):
     ----------
     net : RegConNet or ClassNet
         Copied, so that it can go on learning.
-    weights_hash : str
-        Tells these weights from others.
     device : Device
         Where it is computed; decides on the precision.
     zooms : sequence of int
@@ -151,7 +183,6 @@ class EmbeddingExtractor(FeatureExtractor):
     def __init__(
         self,
         net: RegConNet | ClassNet,
-        weights_hash: str,
         device: Device,
         *,
         zooms: Sequence[int] = (2,),
@@ -161,7 +192,7 @@ class EmbeddingExtractor(FeatureExtractor):
         self.neighbours = neighbours
         self._net = fold(deepcopy(net)).to(device.torch_device)
         self._device = device
-        self._hash = weights_hash
+        self._hash = hash_of(net)
         self.zooms = tuple(zooms)
         self.spatial_ndim = spatial_ndim
         # A tile may begin anywhere on the grid of the coarsest level.
@@ -171,7 +202,7 @@ class EmbeddingExtractor(FeatureExtractor):
     @property
     def fingerprint(self) -> str:
         """Weights, sizes and precision."""
-        return f"regcon-3 {self._hash} {self.zooms} {self._device.supports_bf16}"
+        return f"regcon-4 {self._hash} {self.zooms} {self._device.supports_bf16}"
 
     def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - the network's own, always
         """Return the length of the embedding, times the number of sizes."""

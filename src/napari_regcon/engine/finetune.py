@@ -94,7 +94,7 @@ class FineTuning:
         self._split = StrokeSplit()
         self._n_classes: int | None = None
         self._bases = Bases(self.config, len(support.classes), device, store)
-        self._judge = Judge(self.config, self._bases.judged, self._bases.rival)
+        self._judge = Judge(self.config, self._bases.judged)
         self.update(support)
         n_channels = support.examples[0].volume.n_channels
         net = network_for(self.config, n_channels, len(support.classes), start)

@@ -2,8 +2,7 @@
 
 Two see one half of the strokes each and are asked about the other, to be learnt from. One sees all
 that is learnt from, and is judged with the network. One sees all there is, and is kept with it.
-They look at filters alone: a network beside one that looks through a network, too, learned less.
-The rival, which has to be beaten, is the pixel classifier as it is by default.
+They are the pixel classifier as it is by default, which is also what has to be beaten.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from napari_regcon.data.stroke_split import Stroke
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.feature_store import FeatureStore
+    from napari_regcon.nn.regcon import RegConNet
 
 _SMALLEST_REACH_PX = 256
 _NEVER = -1e4
@@ -51,8 +51,6 @@ class Bases:
     ----------
     judged : PixelOpinion
         What the classifier thinks that sees all that is learnt from.
-    rival : PixelOpinion
-        What one thinks that learns from the same with all features.
     fitted : PixelBase or None
         The classifier that sees all there is, once it was fitted.
     """
@@ -61,12 +59,9 @@ class Bases:
         self, config: FinetuneConfig, n_classes: int, device: str, store: FeatureStore | None
     ) -> None:
         self._config = config
-        filters = PixelHeadConfig(features="filters", seed=config.seed)
-        self._head = PixelHead(filters, device=device, store=store)
+        self._head = PixelHead(PixelHeadConfig(seed=config.seed), device=device, store=store)
         reach = config.downscale * max(2 * config.crop_px, _SMALLEST_REACH_PX)
         self.judged, *self._crossed = (PixelOpinion(self._head, n_classes, reach) for _ in range(3))
-        everything = PixelHead(PixelHeadConfig(seed=config.seed), device=device, store=store)
-        self.rival = PixelOpinion(everything, n_classes, reach)
         self.fitted: PixelBase | None = None
         self._seen: SupportSet | None = None
 
@@ -101,23 +96,23 @@ class Bases:
         self._seen = support
         strokes = (*learnt, *held)
         yield from self.judged.learn(support, learnt, strokes)
-        yield from self.rival.learn(support, learnt, held)
         for (half, others), opinion in zip(folds(learnt), self._crossed, strict=True):
             yield from opinion.learn(support, others, half)
         predictor = yield from self._head.fit_in_steps(support)
         if isinstance(predictor.classifier, FittedClassifier):
-            self.fitted = _kept(predictor.classifier)
+            self.fitted = _kept(predictor.classifier, self._head.network)
 
 
 def classifier_of(base: PixelBase, device: torch.device) -> FittedClassifier:
     """Return the classifier whose numbers were kept."""
-    return FittedClassifier(*(tensor.to(device) for tensor in base.buffers()))
+    return FittedClassifier(*(tensor.to(device) for tensor in base.buffers(recurse=False)))
 
 
-def _kept(classifier: FittedClassifier) -> PixelBase:
+def _kept(classifier: FittedClassifier, network: RegConNet | None) -> PixelBase:
     hidden, n_features = classifier.hidden_weight.shape
     base = PixelBase(n_features, hidden, len(classifier.bias))
     state = {name: value.cpu() for name, value in vars(classifier).items()}
     state["bias"] = state["bias"].clamp(min=_NEVER)
     base.load_state_dict(state)
+    base.network = network
     return base

@@ -41,9 +41,7 @@ class Judge:
     config : FinetuneConfig
         Size of crops, and whose shapes count.
     opinion : callable
-        What the pixel classifier thinks of pixels that the network adds to.
-    rival : callable
-        What the pixel classifier thinks of them that is to be beaten.
+        What the pixel classifier thinks, which the network adds to and has to beat.
 
     Attributes
     ----------
@@ -51,11 +49,10 @@ class Judge:
         How good it is; None where there was nothing to judge by.
     """
 
-    def __init__(self, config: FinetuneConfig, opinion: Opinion, rival: Opinion) -> None:
+    def __init__(self, config: FinetuneConfig, opinion: Opinion) -> None:
         self.best: FinetuneCheck | None = None
         self._config = config
         self._opinion = opinion
-        self._rival = rival
         self._weights: dict[str, Tensor] | None = None
         self._solidity: dict[int, float] = {}
 
@@ -81,7 +78,6 @@ class Judge:
             self._shapes = self._crops(support, shown, SHAPES_PX, self._opinion)
         self._classes = support.classes
         self._held = self._crops(support, held, config.crop_px, self._opinion)
-        self._rivals = self._crops(support, held, config.crop_px, self._rival)
         self._n_held = min(sum(i in s.values for s in held) for i in range(len(self._classes)))
 
     def look(
@@ -100,8 +96,8 @@ class Judge:
         """
         dice = self._dice(self._held, predict)
         rival: dict[str, float] = {}
-        if all(crop.opinion.any() for crop in self._rivals):  # it was asked
-            rival = self._dice(self._rivals, lambda crop: crop.opinion.argmax(0))
+        if all(crop.opinion.any() for crop in self._held):  # it was asked
+            rival = self._dice(self._held, lambda crop: crop.opinion.argmax(0))
         solidity = {}
         if self._solidity:
             found = mean_solidity(map(predict, self._shapes), self._solidity)

@@ -17,9 +17,9 @@ import torch
 from napari_regcon.config import FinetunedConfig, PixelHeadConfig
 from napari_regcon.data.fingerprint import about_image
 from napari_regcon.engine.device import choose_device
-from napari_regcon.engine.embedding import EmbeddingExtractor, save_network
+from napari_regcon.engine.embedding import empty_network, save_network
 from napari_regcon.engine.feature_store import FeatureStore
-from napari_regcon.engine.finetuned_predictor import joined
+from napari_regcon.engine.finetuned_predictor import joined, looks_of
 from napari_regcon.engine.segmenter import Segmenter
 from napari_regcon.engine.weights import load_state
 from napari_regcon.errors import InputError, WeightsError
@@ -106,16 +106,10 @@ class FineTuned(Segmenter):
     ) -> None:
         self.config = config or FinetunedConfig()
         chosen = choose_device(device)
-        self._net, self.card, sha256 = load_finetuned(weights)
+        self._net, self.card = load_finetuned(weights)
         self._device = chosen
         self._store = FeatureStore() if store is None else store
-        self._extractor = EmbeddingExtractor(
-            self._net,
-            sha256,
-            chosen,
-            zooms=(self.card.downscale,),
-            neighbours=self.card.neighbours,
-        )
+        self._looks = looks_of(self._net, self.card.downscale, chosen)
 
     def fit(self, support: SupportSet) -> Predictor:
         """Return a predictor for the classes of the network.
@@ -138,9 +132,7 @@ class FineTuned(Segmenter):
                 f"on images with {self.card.n_channels}.",
                 next_step="Choose an image of the same kind.",
             )
-        return joined(
-            self._net, self.card.base, self._extractor, support, self._device, self._store
-        )
+        return joined(self._net, self.card.base, self._looks, support, self._device, self._store)
 
 
 def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
@@ -159,6 +151,8 @@ def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:
         "classes": list(card.classes),
         "base": asdict(card.base),
     }
+    if net.base is not None and net.base.network is not None:
+        sizes["base_network"] = net.base.network.sizes
     sizes |= {name: getattr(card, name) for name in _SIZES}
     save_network(net, path, card.about | sizes)
 
@@ -197,7 +191,7 @@ def card_of(tuning: FineTuning, parent: WeightsInfo | None) -> FinetunedCard:
     )
 
 
-def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
+def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard]:
     """Load a fine-tuned network.
 
     Parameters
@@ -211,8 +205,6 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
         Normalisation not folded.
     card : FinetunedCard
         What the file says about it.
-    sha256 : str
-        Tells these weights from others.
 
     Raises
     ------
@@ -225,6 +217,8 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
         classes = json.loads(about.pop("classes"))
         sizes = {name: int(about.pop(name, older)) for name, older in _SIZES.items()}
         base = PixelHeadConfig(**json.loads(about.pop("base", "{}")))
+        seen_through = json.loads(about.pop("base_network", "null"))
+        network = None if seen_through is None else empty_network(seen_through)
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise WeightsError(
             f"{info.path.name} does not say which classes it is for.", expected=_EXPECTED
@@ -242,14 +236,14 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard, str]:
         )
         if "base.weight" in state:
             hidden, n_features = state["base.hidden_weight"].shape
-            net.base = PixelBase(n_features, hidden, len(classes))
+            net.base = PixelBase(n_features, hidden, len(classes), network)
     try:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise WeightsError(
             f"{info.path.name} does not fit the network it names.", expected=_EXPECTED
         ) from error
-    return net.requires_grad_(False), card, info.sha256
+    return net.requires_grad_(False), card
 
 
 def _fit(n_channels: int, width: int, levels: int, downscale: int, neighbours: int) -> bool:

@@ -42,16 +42,22 @@ def predictor_of(
     device : Device
         Where to compute.
     """
-    extractor = EmbeddingExtractor(
-        net, "in training", device, zooms=(downscale,), neighbours=net.neighbours
-    )
-    return joined(net, PixelHeadConfig(), extractor, support, device, FeatureStore())
+    looks = looks_of(net, downscale, device)
+    return joined(net, PixelHeadConfig(), looks, support, device, FeatureStore())
+
+
+def looks_of(net: ClassNet, downscale: int, device: Device) -> list[EmbeddingExtractor]:
+    """Return what gives the features of its pixel classifier's network, if any, and its logits."""
+    own = EmbeddingExtractor(net, device, zooms=(downscale,), neighbours=net.neighbours)
+    if net.base is None or net.base.network is None:
+        return [own]
+    return [EmbeddingExtractor(net.base.network, device), own]
 
 
 def joined(
     net: ClassNet,
     base: PixelHeadConfig,
-    extractor: EmbeddingExtractor,
+    looks: list[EmbeddingExtractor],
     support: SupportSet,
     device: Device,
     store: FeatureStore,
@@ -64,8 +70,8 @@ def joined(
         The network.
     base : PixelHeadConfig
         Parameters of the pixel classifier.
-    extractor : EmbeddingExtractor
-        Gives the logits of the network.
+    looks : list of EmbeddingExtractor
+        See :func:`looks_of`.
     support : SupportSet
         Tells the kind of image.
     device : Device
@@ -75,11 +81,11 @@ def joined(
     """
     first = support.examples[0]
     if net.base is None:
-        source = FeatureSource(extractor, store, device.torch_device)
+        source = FeatureSource(looks[-1], store, device.torch_device)
         return PixelPredictor(support.classes, _Unchanged(), source, first)
-    both = ConcatExtractor((filters_for(base, first.volume), extractor))
+    extractor = ConcatExtractor((filters_for(base, first.volume), *looks))
     margin = smoothing_radius(base.smooth_px)
-    source = FeatureSource(both, store, device.torch_device, margin)
+    source = FeatureSource(extractor, store, device.torch_device, margin)
     classifier = classifier_of(net.base, device.torch_device)
     return _AddingPredictor(support.classes, classifier, source, first, base.smooth_px)
 
@@ -95,8 +101,8 @@ class _AddingPredictor(PixelPredictor):
     """Adds the logits of a network, the last of the features, to a pixel classifier."""
 
     def _classify(self, features: torch.Tensor, smooth_px: float, rows: slice) -> np.ndarray:
-        n_filters = len(features) - len(self.classes)
-        base = super()._classify(features[:n_filters], smooth_px, rows)
-        scores = features[n_filters:, rows].float().cpu() + torch.from_numpy(log_prior(base))
+        n_seen = len(features) - len(self.classes)
+        base = super()._classify(features[:n_seen], smooth_px, rows)
+        scores = features[n_seen:, rows].float().cpu() + torch.from_numpy(log_prior(base))
         found: np.ndarray = torch.softmax(scores, 0).numpy()
         return found

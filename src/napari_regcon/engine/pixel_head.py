@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
+    from napari_regcon.nn.regcon import RegConNet
     from napari_regcon.types import Box, Volume
 
 
@@ -190,6 +191,11 @@ class PixelHead(Segmenter):
     weights : str, optional
         Of the pre-trained network, where its features are used: a name or a file.
 
+    Attributes
+    ----------
+    network : RegConNet or None
+        The pre-trained network, where its features are used.
+
     Raises
     ------
     DeviceError
@@ -210,11 +216,11 @@ class PixelHead(Segmenter):
         self._chosen = choose_device(device)
         self.device = self._chosen.torch_device
         self.store = FeatureStore() if store is None else store
-        self._network = None
+        self.network: RegConNet | None = None
         if self.config.default_weights is not None:
-            net, info = load_network(weights or self.config.default_weights)
+            self.network, _ = load_network(weights or self.config.default_weights)
             # Made once, as to copy the network would take a fifth of every fit.
-            self._network = cache(partial(EmbeddingExtractor, net, info.sha256, self._chosen))
+            self._embedding = cache(partial(EmbeddingExtractor, self.network, self._chosen))
 
     def fit(self, support: SupportSet) -> PixelPredictor:
         """Return a predictor for the classes of a support set."""
@@ -261,8 +267,8 @@ class PixelHead(Segmenter):
         extractors: list[FeatureExtractor] = []
         if config.features != "network":
             extractors.append(filters_for(config, volume))
-        if self._network is not None:
-            extractors.append(self._network(spatial_ndim=n_spatial))
+        if self.network is not None:
+            extractors.append(self._embedding(spatial_ndim=n_spatial))
         return ConcatExtractor(extractors) if len(extractors) > 1 else extractors[0]
 
     def _check(self, support: SupportSet) -> None:

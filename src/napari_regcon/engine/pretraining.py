@@ -215,12 +215,4 @@ def _perplexity(shares: Tensor) -> float:
 
 def fitting(config: PretrainConfig, start: RegConNet | None) -> PretrainConfig:
     """Return the parameters with the sizes of the network that training begins with, if any."""
-    if start is None:
-        return config
-    return replace(
-        config,
-        embedding=start.n_features,
-        regions=start.n_regions,
-        width=start.width,
-        levels=start.levels,
-    )
+    return config if start is None else replace(config, **start.sizes)

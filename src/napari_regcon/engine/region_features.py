@@ -45,9 +45,9 @@ class NetworkFeatures:
 
     def __init__(self, weights: str, device: str) -> None:
         chosen = choose_device(device)
-        net, info = load_network(weights)
+        net, _ = load_network(weights)
         self._device = chosen.torch_device
-        self._extractor = EmbeddingExtractor(net, info.sha256, chosen, zooms=(1,))
+        self._extractor = EmbeddingExtractor(net, chosen, zooms=(1,))
 
     def compute_in_steps(self, view: ImageView, box: Box) -> Generator[None, None, np.ndarray]:
         """Compute a part of a plane, yielding wherever it can be stopped.

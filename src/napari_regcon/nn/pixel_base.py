@@ -1,21 +1,28 @@
-"""The numbers of a fitted pixel classifier, kept with the network that adds to it.
+"""A fitted pixel classifier, kept with the network that adds to it.
 
 Nothing here computes; see :mod:`napari_regcon.engine.classifier`.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from napari_regcon.nn.regcon import RegConNet
+
 
 class PixelBase(nn.Module):
-    """The tensors of a classifier with one hidden layer.
+    """The tensors of a classifier with one hidden layer, and the network that it looks through.
 
     Parameters
     ----------
     n_features, hidden, n_classes : int
         Sizes.
+    network : RegConNet, optional
+        What gives the last of its features; the others are those of the filter bank.
     """
 
     low: Tensor
@@ -25,8 +32,11 @@ class PixelBase(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, n_features: int, hidden: int, n_classes: int) -> None:
+    def __init__(
+        self, n_features: int, hidden: int, n_classes: int, network: RegConNet | None = None
+    ) -> None:
         super().__init__()
+        self.network = network
         shapes = {
             "low": (n_features, 1),
             "high": (n_features, 1),

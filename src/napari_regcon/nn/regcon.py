@@ -70,6 +70,16 @@ class RegConNet(nn.Module):
             nn.Linear(embedding, 2 * embedding), nn.ReLU(), nn.Linear(2 * embedding, 2 * embedding)
         )
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a network of the same sizes is built with, for images of one channel."""
+        return {
+            "embedding": self.n_features,
+            "regions": self.n_regions,
+            "width": self.width,
+            "levels": self.levels,
+        }
+
     def forward(self, image: Tensor, skirt: int = 0) -> Tensor:
         """Return the dense embedding.
 
