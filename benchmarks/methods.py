@@ -283,9 +283,10 @@ class DeepFeatures:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Compute the features; the plane is mirrored beyond its borders."""
-        grey = image.mean(-1) if image.ndim == 3 else image
-        padded = np.pad(grey, self._extractor.halo_px[0], mode="symmetric")
-        found = self._extractor.compute(torch.from_numpy(padded)[None], (0, 0))
+        channels = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
+        halo = self._extractor.halo_px[0]
+        padded = np.pad(channels, ((0, 0), (halo, halo), (halo, halo)), mode="symmetric")
+        found = self._extractor.compute(torch.from_numpy(padded), (0, 0))
         return np.moveaxis(found.numpy(), 0, -1)
 
 

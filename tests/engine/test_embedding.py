@@ -80,8 +80,18 @@ def test_planes_of_a_stack_are_looked_at_one_by_one(net):
     image = torch.rand(2, 3, 20 + 2 * halo, 24 + 2 * halo)
     found = stack.compute(image, (5, 4, 3))
     assert stack.halo_px == (0, halo, halo)
-    assert found.shape == (16, 3, 20, 24)
+    assert found.shape == (2 * 16, 3, 20, 24)
     torch.testing.assert_close(found[:, 1], plane.compute(image[:, 1], (4, 3)))
+
+
+def test_every_channel_is_looked_at_by_itself(net):
+    extractor = EmbeddingExtractor(fold(net), choose_device("cpu"), zooms=(1, 2))
+    halo = extractor.halo_px[0]
+    image = torch.rand(3, 20 + 2 * halo, 24 + 2 * halo)
+    found = extractor.compute(image, (5, 3))
+    assert len(found) == extractor.n_features(3) == 3 * extractor.n_features(1)
+    alone = [extractor.compute(channel[None], (5, 3)) for channel in image]
+    torch.testing.assert_close(found, torch.cat(alone))
 
 
 def test_it_can_be_stopped_between_planes_and_sizes(net):

@@ -1,7 +1,7 @@
 """Features of a pre-trained network per pixel, its weights on disk, and their card.
 
-The network sees one grey image, the mean of the channels, at its own size and optionally at
-smaller ones, for more context. Batch normalisation is folded, and a tile is computed on the grid
+A network of grey images sees every channel by itself, at its own size and optionally at smaller
+ones, for more context. Batch normalisation is folded, and a tile is computed on the grid
 of the whole image, so that the result of a pixel does not depend on where tiles are cut.
 Nothing here knows how the weights were trained.
 """
@@ -204,22 +204,24 @@ class EmbeddingExtractor(FeatureExtractor):
         """Weights, sizes and precision."""
         return f"regcon-4 {self._hash} {self.zooms} {self._device.supports_bf16}"
 
-    def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - the network's own, always
-        """Return the length of the embedding, times the number of sizes."""
-        return self._net.n_features * len(self.zooms)
+    def n_features(self, n_channels: int) -> int:
+        """Return the length of the embedding, times the sizes, times what is looked at."""
+        n_looks = n_channels if self._net.n_channels == 1 else 1
+        return self._net.n_features * len(self.zooms) * n_looks
 
     def compute_in_steps(
         self, image: Tensor, origin: Sequence[int], out: Tensor
     ) -> Generator[None, None, None]:
-        """Compute the features of a tile, plane by plane and size by size."""
-        seen = image if self._net.n_channels > 1 else image.mean(0, keepdim=True)
+        """Compute the features of a tile: channel by channel, plane by plane and size by size."""
         if self.spatial_ndim == 2:
-            seen, out = seen[:, None], out[:, None]
-        for plane, target in zip(seen.unbind(1), out.unbind(1), strict=True):
-            parts = torch.split(target, self._net.n_features)
-            for zoom, part in zip(self.zooms, parts, strict=True):
-                self._at(plane[None], origin[-2:], zoom, part)
-                yield
+            image, out = image[:, None], out[:, None]
+        looks = torch.split(image, self._net.n_channels)
+        for look, found in zip(looks, torch.chunk(out, len(looks)), strict=True):
+            for plane, target in zip(look.unbind(1), found.unbind(1), strict=True):
+                parts = torch.split(target, self._net.n_features)
+                for zoom, part in zip(self.zooms, parts, strict=True):
+                    self._at(plane[None], origin[-2:], zoom, part)
+                    yield
 
     @torch.inference_mode()
     def _at(self, image: Tensor, origin: Sequence[int], zoom: int, out: Tensor) -> None:

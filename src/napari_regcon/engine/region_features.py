@@ -26,7 +26,7 @@ _TILE_PX = 512
 
 
 class NetworkFeatures:
-    """Embeddings of planes, at their own size.
+    """Embeddings of planes, at their own size, of the mean of the channels.
 
     Parameters
     ----------
@@ -65,11 +65,12 @@ class NetworkFeatures:
             float32 ``(E, *box.shape)``.
         """
         parts = TileGrid(box.shape, (_TILE_PX, _TILE_PX), (0, 0))
-        n_features = self._extractor.n_features(view.volume.n_channels)
+        n_features = self._extractor.n_features(1)
         found = np.empty((n_features, *box.shape), dtype=np.float32)
         for part in parts.tiles():
             tile = part.shift(box.start)
-            image = torch.from_numpy(view.read(tile, self._extractor.halo_px)).to(self._device)
+            channels = torch.from_numpy(view.read(tile, self._extractor.halo_px)).to(self._device)
+            image = channels.mean(0, keepdim=True)
             values = torch.empty((n_features, *tile.shape), device=self._device)
             yield from self._extractor.compute_in_steps(image, tile.start, values)
             found[:, *part.slices] = values.cpu().numpy()
