@@ -94,6 +94,34 @@ def test_the_tiles_not_asked_for_longest_go_first(stack):
     assert store.usage_bytes == 2 * 16 * 16 * 4
 
 
+def test_some_pixels_of_a_tile_are_picked_once_and_counted(stack):
+    store, mean, view = FeatureStore(dtype=torch.float32), LocalMean(), view_of(stack)
+    some, others = (slice(1, None, 3), slice(0, None, 3)), (slice(0, None, 4), slice(2, None, 4))
+    assert store.sample(view, TILE, mean, CPU, some) is None
+    tile = store.get(view, TILE, mean, CPU)
+    for where in (some, others):
+        picked = store.sample(view, TILE, mean, CPU, where)
+        assert torch.equal(picked, tile[:, *where])
+        assert store.sample(view, TILE, mean, CPU, where) is picked
+        assert store.usage_bytes == tile.nbytes + picked.nbytes
+    assert store.sample(view_of(stack.copy()), TILE, mean, CPU, some) is None
+    store.clear()
+    assert store.usage_bytes == 0
+
+
+def test_picked_pixels_drive_out_other_tiles_and_never_their_own(stack):
+    mean, view, every = LocalMean(), view_of(stack), (slice(None), slice(None))
+    tiles = [Box((0, x), (16, x + 16)) for x in (0, 16)]
+    store = FeatureStore(2 * 16 * 16 * 4, dtype=torch.float32)
+    for tile in tiles:
+        store.get(view, tile, mean, CPU)
+    store.sample(view, tiles[0], mean, CPU, every)
+    assert [store.has(view, t, mean, CPU) for t in tiles] == [True, False]
+    store.capacity_bytes = 16 * 16 * 4
+    store.sample(view, tiles[0], mean, CPU, every[::-1])
+    assert store.has(view, tiles[0], mean, CPU)
+
+
 def test_of_a_volume_that_does_not_fit_hardly_anything_stays(stack, monkeypatch):
     tile_bytes = TILE.size * 2
     monkeypatch.setattr(feature_store, "PASSING_BYTES", 2 * tile_bytes)

@@ -240,16 +240,30 @@ def test_only_the_changed_box_is_refreshed(painted):
     painted.viewer.window._qt_window.show()
     painted.viewer.screenshot(flash=False)  # draws once, so that there is something to update
     layer = painted.core.workspace.current.prediction
-    updates, refreshes = [], []
+    updates, refreshes, told = [], [], []
     layer.events.labels_update.connect(lambda e: updates.append((e.offset, e.data.shape)))
     layer.events.set_data.connect(refreshes.append)
+    painted.viewer.layers.events.connect(lambda e: told.append(e.type))
     painted.core.live.request_once()
     request = painted.client.last(Preview)
     painted.client.say(answer(request, Box((5, 6), (15, 26))))
     assert updates == [([5, 6], (10, 20))]
     assert refreshes == []
+    assert told == []  # or the list of layers would have the window drawn twice
     layer.contour = 1
     refreshes.clear()
     painted.core.live.request_once()
     painted.client.say(answer(painted.client.last(Preview), Box((5, 6), (15, 26))))
     assert len(refreshes) == 1
+
+
+def test_the_engine_is_asked_before_the_stroke_is_drawn(dock, qtbot):
+    widget = dock(show=True)
+    stroke(widget, 1, [(0, 5, 5)])
+    happened = []
+    canvas = widget.viewer.window._qt_viewer.canvas._scene_canvas
+    canvas.events.draw.connect(lambda _event: happened.append("drawn"))
+    widget.core.live.busy.connect(lambda _busy: happened.append("asked"))
+    stroke(widget, 2, [(0, 9, 9)])
+    qtbot.waitUntil(lambda: {"asked", "drawn"} <= set(happened), timeout=30_000)
+    assert happened[0] == "asked"

@@ -291,6 +291,21 @@ def test_engine_that_is_stopped_with_a_full_pipe_is_ended(window):
     window.check_preview()
 
 
+def test_a_request_is_written_although_the_caller_goes_on_to_draw(window, monkeypatch):
+    window.check_preview()
+    monkeypatch.setattr("napari_regcon.worker.client.HAND_OVER_S", TIMEOUT_S)
+    written, send = [], EngineProcess.send
+    monkeypatch.setattr(EngineProcess, "send", lambda p, m: (send(p, m), written.append(m)))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(TIMEOUT_S)  # as while Qt draws, no other thread is let in unasked
+    try:
+        for name in ("one", "two", "three"):
+            window.client.send(SetClasses((name, "other")))
+            assert written[-1].classes[0] == name
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_close_ends_a_stopped_engine(window):
     window.check_preview()
     process = psutil.Process(window.client.pid)

@@ -226,6 +226,9 @@ def refresh_box(layer: Labels, geometry: Geometry, box: Box) -> None:
         and np.shares_memory(shown, layer.data)
     )
     if in_place:
-        layer.events.labels_update(data=shown[box.slices], offset=list(box.start))
+        # Only for what draws the layer: napari's list of layers listens to every event of each,
+        # and has the whole window drawn once more after it.
+        with layer.events.blocker():
+            layer.events.labels_update(data=shown[box.slices], offset=list(box.start))
     else:
         layer.refresh(thumbnail=False, highlight=False, extent=False)

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_regcon._qt.atoms import planes_of
 from napari_regcon.errors import InputError
@@ -62,6 +62,7 @@ class PaintTracker(QObject):
     changed = Signal()
     refused = Signal(str)
     caught_up = Signal()
+    _noticed = Signal()
 
     def __init__(
         self,
@@ -83,6 +84,8 @@ class PaintTracker(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(lambda: self._compare_some(SLICE_S))
+        # Queued, it arrives before the window is drawn anew, a timer only after that.
+        self._noticed.connect(self._compare_edited, Qt.ConnectionType.QueuedConnection)
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_refresh)
         layer.events.data.connect(self._on_new_data)
@@ -98,6 +101,7 @@ class PaintTracker(QObject):
         self._edited |= dict.fromkeys(planes)
         if self._edited:
             self._timer.start()
+            self._noticed.emit()
 
     @property
     def scanning(self) -> bool:
@@ -147,6 +151,10 @@ class PaintTracker(QObject):
             self.refused.emit(str(error))
             return
         self.scan_all()
+
+    def _compare_edited(self) -> None:
+        if self.behind:
+            self._compare_some(SLICE_S)
 
     def _compare_some(self, seconds: float) -> None:
         end = time.perf_counter() + seconds

@@ -9,6 +9,7 @@ segmenter makes of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +53,11 @@ class SupportExample:
     box: Box
     labels: np.ndarray
     complete: bool
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Number of pixels of each label value, up to the highest; that of 0 is not counted."""
+        return np.bincount(self.labels[self.labels != 0])
 
     def view(self, spatial_ndim: int) -> ImageView:
         """Return the plane or stack of the image that the box lies in."""
@@ -200,7 +206,7 @@ class SupportSet:
         """Return the number of labelled pixels of each class, shape ``(n_classes,)``."""
         counts = np.zeros(len(self.classes) + 1, dtype=np.int64)
         for example in self.examples:
-            counts += np.bincount(example.labels.ravel(), minlength=len(counts))
+            counts[: len(example.counts)] += example.counts
         return counts[1:]
 
     def require_classes(self) -> None:

@@ -166,3 +166,31 @@ class FeatureDisk:
             )
             self._waiting.clear()
             self._held.clear()
+
+
+class Pace:
+    """Tells whether reading is quicker than computing, as it may not be over a network."""
+
+    _FIRST = 8
+    _AGAIN = 50
+
+    def __init__(self) -> None:
+        self._read_s = self._computed_s = 0.0  # per element, of late
+        self._n_read = self._n_computed = self._n_skipped = 0
+
+    def was_read(self, seconds: float, n: int) -> None:
+        """Take note of a tile that was read."""
+        self._n_read += 1
+        self._read_s += (seconds / n - self._read_s) / min(self._n_read, self._FIRST)
+
+    def was_computed(self, seconds: float, n: int) -> None:
+        """Take note of a tile that was computed."""
+        self._n_computed += 1
+        self._computed_s += (seconds / n - self._computed_s) / min(self._n_computed, self._FIRST)
+
+    def reading_pays(self) -> bool:
+        """Return whether to read; where it does not pay, it is tried again now and then."""
+        if min(self._n_read, self._n_computed) < self._FIRST or self._read_s < self._computed_s:
+            return True
+        self._n_skipped += 1
+        return self._n_skipped % self._AGAIN == 0

@@ -76,9 +76,10 @@ class FeatureSource:
         """Return a tile with its margin, as far as the view reaches."""
         return tile.grow(self._margin).intersect(view.box)
 
-    def has(self, view: ImageView, tile: Box) -> bool:
-        """Return whether the features of a tile are there already."""
-        return self.store.has(view, self.around(view, tile), self.extractor, self.device)
+    def sample(self, view: ImageView, tile: Box, where: tuple[slice, ...]) -> torch.Tensor | None:
+        """Return some pixels of what :meth:`tile` returns, or None where that is not there yet."""
+        whole = self.around(view, tile)
+        return self.store.sample(view, whole, self.extractor, self.device, where)
 
     def tile(self, view: ImageView, tile: Box) -> torch.Tensor:
         """Return the features of a tile with its margin, ``(n_features, *around.shape)``."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_regcon.engine.feature_disk import Pace
 from napari_regcon.engine.segmenter import run
 from napari_regcon.types import Box
 
@@ -68,7 +69,7 @@ class FeatureStore:
         self.gathered: weakref.WeakKeyDictionary[SupportExample, Any] = weakref.WeakKeyDictionary()
         """Features of painted pixels, as long as the example they belong to is there."""
         self._part_px: int | None = None
-        self._pace = _Pace()
+        self._pace = Pace()
         self._tiles: OrderedDict[tuple[Any, ...], _Kept] = OrderedDict()
 
     def get(
@@ -105,9 +106,8 @@ class FeatureStore:
         and what was there before.
         """
         key = (view.key, tile, extractor.fingerprint, device)
-        found = self._tiles.get(key)
-        if found is not None and found.array() is view.volume.data:
-            self._tiles.move_to_end(key)
+        found = self._found(key, view)
+        if found is not None:
             found.in_passing &= in_passing
             return found.features
         n_features = extractor.n_features(view.volume.n_channels)
@@ -129,6 +129,36 @@ class FeatureStore:
         """Return whether the features of a tile are there already."""
         found = self._tiles.get((view.key, tile, extractor.fingerprint, device))
         return found is not None and found.array() is view.volume.data
+
+    def sample(
+        self,
+        view: ImageView,
+        tile: Box,
+        extractor: FeatureExtractor,
+        device: torch.device,
+        where: tuple[slice, ...],
+    ) -> Tensor | None:
+        """Return the features of some pixels of a tile, or None if the tile is not there.
+
+        They are kept beside the tile until others are asked for: to pick every few pixels out of
+        all takes several times longer than what is done with them.
+
+        Parameters
+        ----------
+        view, tile, extractor, device
+            As for :meth:`get`.
+        where : tuple of slice
+            Which pixels, along each spatial axis of the tile.
+        """
+        found = self._found((view.key, tile, extractor.fingerprint, device), view)
+        if found is None:
+            return None
+        if found.where != where:
+            self.usage_bytes -= found.n_bytes
+            found.where, found.sample = where, found.features[:, *where].contiguous()
+            self.usage_bytes += found.n_bytes
+            self._shrink(list(self._tiles)[:-1], self.capacity_bytes - found.n_bytes)
+        return found.sample
 
     def forget(self, data: object) -> None:
         """Drop what was computed from an image array, or from arrays that no longer exist."""
@@ -212,29 +242,37 @@ class FeatureStore:
         pixels = view.fingerprint(tile, extractor.halo_px, extractor.neighbours)
         return hashlib.blake2b(repr((said, pixels)).encode(), digest_size=20).hexdigest()
 
+    def _found(self, key: tuple[Any, ...], view: ImageView) -> _Kept | None:
+        """Return a tile that is there, as the one that was asked for last."""
+        found = self._tiles.get(key)
+        if found is None or found.array() is not view.volume.data:
+            return None
+        self._tiles.move_to_end(key)
+        return found
+
     def _keep(self, key: tuple[Any, ...], kept: _Kept) -> None:
         if key in self._tiles:
             self._drop(key)
-        if kept.features.nbytes > self.capacity_bytes:
+        if kept.n_bytes > self.capacity_bytes:
             return
         self._tiles[key] = kept
-        self.usage_bytes += kept.features.nbytes
+        self.usage_bytes += kept.n_bytes
         passing = [key for key, kept in self._tiles.items() if kept.in_passing]
         self._shrink(passing, PASSING_BYTES)
         self._shrink(list(self._tiles), self.capacity_bytes)
 
     def _shrink(self, keys: list[tuple[Any, ...]], limit_bytes: int) -> None:
         """Drop the first of some tiles until the others fit."""
-        total = sum(self._tiles[key].features.nbytes for key in keys)
+        total = sum(self._tiles[key].n_bytes for key in keys)
         for key in keys:
             if total <= limit_bytes:
                 break
-            total -= self._tiles[key].features.nbytes
+            total -= self._tiles[key].n_bytes
             self._drop(key)
 
     def _drop(self, key: tuple[Any, ...]) -> None:
         kept = self._tiles.pop(key)
-        self.usage_bytes -= kept.features.nbytes
+        self.usage_bytes -= kept.n_bytes
         if self.disk is not None and kept.name:
             self.disk.let_go(kept.name)
 
@@ -247,34 +285,13 @@ class _Kept:
     features: Tensor
     name: str
     in_passing: bool
+    where: tuple[slice, ...] = ()
+    sample: Tensor | None = None
 
-
-class _Pace:
-    """Tells whether reading is quicker than computing, as it may not be over a network."""
-
-    _FIRST = 8
-    _AGAIN = 50
-
-    def __init__(self) -> None:
-        self._read_s = self._computed_s = 0.0  # per element, of late
-        self._n_read = self._n_computed = self._n_skipped = 0
-
-    def was_read(self, seconds: float, n: int) -> None:
-        """Take note of a tile that was read."""
-        self._n_read += 1
-        self._read_s += (seconds / n - self._read_s) / min(self._n_read, self._FIRST)
-
-    def was_computed(self, seconds: float, n: int) -> None:
-        """Take note of a tile that was computed."""
-        self._n_computed += 1
-        self._computed_s += (seconds / n - self._computed_s) / min(self._n_computed, self._FIRST)
-
-    def reading_pays(self) -> bool:
-        """Return whether to read; where it does not pay, it is tried again now and then."""
-        if min(self._n_read, self._n_computed) < self._FIRST or self._read_s < self._computed_s:
-            return True
-        self._n_skipped += 1
-        return self._n_skipped % self._AGAIN == 0
+    @property
+    def n_bytes(self) -> int:
+        """Size of the features, and of those of some pixels that are kept beside them."""
+        return self.features.nbytes + (0 if self.sample is None else self.sample.nbytes)
 
 
 def _parts(box: Box, largest_px: int) -> Iterator[Box]:

@@ -102,14 +102,11 @@ class PixelPredictor(Predictor):
 
     def draft(self, view: ImageView, box: Box, step: int) -> np.ndarray | None:
         """Predict every ``step``-th pixel where features are at hand; a GPU needs no draft."""
-        tiles = list(self.grid(view.shape).touching(box))
-        has_all = all(self.source.has(view, tile) for tile in tiles)
-        if self.source.device.type != "cpu" or not has_all:
+        if self.source.device.type != "cpu":
             return None
         steps = (*(1 for _ in box.shape[:-2]), step, step)
-        shape = (-(-n // every) for n, every in zip(box.shape, steps, strict=True))
-        result = np.empty((len(self.classes), *shape), np.float32)
-        for tile in tiles:
+        parts = []
+        for tile in self.grid(view.shape).touching(box):
             part, start = tile.intersect(box), self.source.around(view, tile).start
             here, there = [], []
             for first, end, origin, zero, every in zip(
@@ -119,7 +116,13 @@ class PixelPredictor(Predictor):
                 here.append(slice(points.start - zero, end - zero, every))
                 begin = (points.start - origin) // every
                 there.append(slice(begin, begin + len(points)))
-            features = self.source.tile(view, tile)[:, *here]
+            features = self.source.sample(view, tile, tuple(here))
+            if features is None:
+                return None
+            parts.append((there, features))
+        shape = (-(-n // every) for n, every in zip(box.shape, steps, strict=True))
+        result = np.empty((len(self.classes), *shape), np.float32)
+        for there, features in parts:
             result[:, *there] = self._planes(features, self._smooth_px / step)
         return result
 

@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 GRACE_S = 1.5
 """Seconds the engine has to stop a job before it is ended."""
+HAND_OVER_S = 0.003
+"""Seconds a caller leaves the interpreter to the thread that writes, at most."""
 START_TIMEOUT_S = 120.0
 """Seconds the engine has to say its first word."""
 
@@ -66,6 +68,7 @@ class EngineClient:
         self._start_timeout_s = start_timeout_s
         self._generations = itertools.count(1)
         self._outbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._written = threading.Event()
         self._state = EngineState()  # touched by the sender thread only
         self._jobs = PendingJobs()
         self._lock = threading.Lock()  # guards what follows
@@ -92,6 +95,9 @@ class EngineClient:
     def send(self, request: Request) -> None:
         """Queue a request and return at once; arrays in it must not be changed any more.
 
+        A window that is drawn next keeps the interpreter to itself until that is done, so the
+        thread that writes is let in before, for a moment.
+
         Raises
         ------
         EngineError
@@ -106,7 +112,9 @@ class EngineClient:
             self._jobs.add(request)
             if self._sender is None:
                 self._sender = _thread(self._send_all, "regcon-engine-sender")
+        self._written.clear()
         self._outbox.put(request)
+        self._written.wait(HAND_OVER_S)
 
     def cancel(self, generation: int, *, grace_s: float = GRACE_S) -> None:
         """Stop the work of a generation, if need be by ending the engine process.
@@ -156,6 +164,7 @@ class EngineClient:
                 _log.debug("The engine ended before it could read %r: %s", request, error)
             except Exception as error:  # noqa: BLE001 - told, and the next one is sent
                 self._tell_unsent(request, error)
+            self._written.set()
         if process := self._process:
             try:
                 process.send(Shutdown())

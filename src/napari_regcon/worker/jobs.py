@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 SHOW_EVERY_S = 0.25
 """Parts of a preview and progress are told at most this often."""
-DRAFT_PX = 2**17
+DRAFT_PX = 2**16
 """Pixels that are predicted, evenly spread, for what is shown first."""
 _NEARLY_ALL = 0.75
 """Where this share of a plane is visible, the whole plane is predicted at once."""
