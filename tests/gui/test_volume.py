@@ -108,6 +108,13 @@ def test_a_note_stays_until_another_image_is_chosen(volume, qtbot):
     assert volume.panels.segment._note.text() == ""
 
 
+def test_the_bar_says_that_a_volume_begins_and_does_not_move(volume):
+    bar = volume.panels.segment._bar
+    assert not bar.isHidden()
+    assert bar.text() == "starting…"
+    assert bar.maximum() > bar.minimum()  # or Qt moves it, drawing the whole window every time
+
+
 def test_progress_and_time_left_are_shown(volume):
     request = volume.client.last(SegmentVolume)
     volume.client.say(JobProgress(request.generation, Progress(3, 12, "tiles", 6.0)))

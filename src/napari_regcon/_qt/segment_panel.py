@@ -98,7 +98,9 @@ class SegmentPanel(Section):
     def show_running(self, progress: Progress | None, *, cancelling: bool) -> None:
         """Show that whole-volume work is under way, and how far it is."""
         if self._bar.isHidden():
-            self._bar.setRange(0, 0)
+            # Without a range it would move, and the whole window be drawn with every move.
+            self._bar.setRange(0, 1)
+            self._bar.setValue(0)
             self._bar.setFormat("starting…")
             self._bar.show()
             self._cancel.show()
