@@ -21,15 +21,22 @@ import tifffile
 
 from benchmarks.methods import random_forest, skimage_features
 from benchmarks.timing import Row
+from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.phantom import make_phantom
 from napari_regcon.data.support import SupportSet
 from napari_regcon.data.volumes import open_volume
+from napari_regcon.engine.embedding import load_network
+from napari_regcon.engine.finetune import FineTuning, finetune
+from napari_regcon.engine.finetuned_predictor import predictor_of
 from napari_regcon.engine.registry import load_segmenter
+from napari_regcon.engine.segmenter import run
 from napari_regcon.engine.volume import segment_volume
 from napari_regcon.types import Progress, Volume
 
 if TYPE_CHECKING:
     import argparse
+
+    from napari_regcon.engine.segmenter import Predictor
 
 PHANTOM_SHAPE = (32, 512, 512)
 PLANES_PX = 1024
@@ -46,6 +53,8 @@ class _Kind:
 SEGMENTERS = {
     "filters": _Kind("pixel head, filters", "pixel-head", {"features": "filters"}),
     "both": _Kind("pixel head, filters and regcon-em", "pixel-head", {"features": "both"}),
+    "fine-tuned": _Kind("fine-tuned network and pixel head", "fine-tuned", {}),
+    "in-context": _Kind("in context, one example", "in-context", {}, complete=True),
 }
 
 
@@ -136,11 +145,20 @@ def _ours(volume: Volume, kind: _Kind, device: str) -> None:
     support = SupportSet(("background", "dark"))
     labels = _painted(volume, complete=kind.complete)
     support.add(volume, labels, complete=kind.complete)
-    predictor = load_segmenter(kind.method, device=device, **kind.parameters).fit(support)
+    predictor = _fitted(kind, support, device)
     with tempfile.TemporaryDirectory() as folder:
         for event in segment_volume(volume, predictor, out=Path(folder) / "out.zarr"):
             if isinstance(event, Progress):
                 print(event.done, event.total, file=sys.stderr)
+
+
+def _fitted(kind: _Kind, support: SupportSet, device: str) -> Predictor:
+    if kind.method != "fine-tuned":
+        return load_segmenter(kind.method, device=device, **kind.parameters).fit(support)
+    tuning = FineTuning(
+        support, FinetuneConfig(steps=1), start=load_network("regcon-em")[0], device=device
+    )
+    return predictor_of(run(finetune(tuning)), 1, support, tuning.device)
 
 
 def _forest(volume: Volume, labels: np.ndarray) -> None:
