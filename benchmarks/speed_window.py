@@ -138,6 +138,7 @@ class Bench:
         for index in range(n):
             done: list[Any] = []
             self.dock.core.live.shown.connect(done.append)
+            self._received = False  # of the stroke before, where only its exact mask was drawn
             begin = self._stroke_s = time.perf_counter()
             self.stroke(1 + index % 2)
             self.wait(lambda done=done: done)
