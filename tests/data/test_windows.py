@@ -47,7 +47,8 @@ def test_small_images_and_colours_are_read_whole_and_count_alike():
     windows = list(image_windows(known))
     assert [w.image.shape for w in windows] == [(40, 50)] * 3 + [(30, 20)]
     assert {w.group for w in windows} == {"image/0", "image/1"}
-    np.testing.assert_allclose(windows[3].image, known[1][1](two.data, channels_last=True).mean(-1))
+    channels = np.moveaxis(known[1][1](two.data, channels_last=True), -1, 0)
+    assert any(np.array_equal(windows[3].image, channel) for channel in channels)
     again = list(image_windows(known))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(windows, again, strict=True))
     assert all(w.labels is None for w in windows)

@@ -109,17 +109,21 @@ def test_some_pixels_of_a_tile_are_picked_once_and_counted(stack):
     assert store.usage_bytes == 0
 
 
-def test_picked_pixels_drive_out_other_tiles_and_never_their_own(stack):
+def test_picked_pixels_drive_out_no_tile_and_make_room_for_one(stack):
     mean, view, every = LocalMean(), view_of(stack), (slice(None), slice(None))
-    tiles = [Box((0, x), (16, x + 16)) for x in (0, 16)]
-    store = FeatureStore(2 * 16 * 16 * 4, dtype=torch.float32)
-    for tile in tiles:
+    tiles = [Box((0, x), (16, x + 16)) for x in (0, 16, 32)]
+    tile_bytes = 16 * 16 * 4
+    store = FeatureStore(3 * tile_bytes, dtype=torch.float32)
+    for tile in tiles[:2]:
         store.get(view, tile, mean, CPU)
-    store.sample(view, tiles[0], mean, CPU, every)
-    assert [store.has(view, t, mean, CPU) for t in tiles] == [True, False]
-    store.capacity_bytes = 16 * 16 * 4
-    store.sample(view, tiles[0], mean, CPU, every[::-1])
-    assert store.has(view, tiles[0], mean, CPU)
+    for tile in tiles[:2]:  # there is room for one of them
+        expected = store.get(view, tile, mean, CPU)
+        torch.testing.assert_close(store.sample(view, tile, mean, CPU, every), expected)
+        assert store.usage_bytes == 3 * tile_bytes
+    store.get(view, tiles[2], mean, CPU)
+    assert store.usage_bytes == 3 * tile_bytes
+    assert store.sample(view, tiles[2], mean, CPU, every) is not None
+    assert all(store.has(view, tile, mean, CPU) for tile in tiles)
 
 
 def test_of_a_volume_that_does_not_fit_hardly_anything_stays(stack, monkeypatch):

@@ -1,5 +1,6 @@
 """Fine-tuning: it learns, keeps the best, takes in new strokes, and can be repeated."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from blob_task import blobs, dice, support_of
 
-from napari_regcon.config import FinetuneConfig
+from napari_regcon.config import FinetuneConfig, PixelHeadConfig
 from napari_regcon.data.support import SupportSet
 from napari_regcon.engine.embedding import load_network, save_network
 from napari_regcon.engine.finetune import FineTuning, finetune
@@ -348,5 +349,27 @@ def test_no_file_and_foreign_files_are_explained(tmp_path):
     sizes["levels"] = 10**6
     card = FinetunedCard(("a", "b"), 1, 8, 2, 1, {"base_network": sizes})
     save_finetuned(ClassNet(1, 2, 8, 2), deep, card)
-    with pytest.raises(WeightsError, match="does not say"):
+    with pytest.raises(WeightsError, match="does not fit"):
         load_finetuned(deep)
+
+
+@pytest.mark.parametrize("wrong", ["features", "hidden", "dimensions"])
+def test_a_pixel_classifier_that_does_not_fit_is_refused(trained, tmp_path, wrong):
+    net, path = deepcopy(trained[2]), tmp_path / "net.safetensors"
+    about = {"licence": "CC0-1.0"}
+    if wrong == "features":
+        net.base.low = torch.zeros(72, 1)
+        net.base.hidden_weight = torch.zeros(32, 72)
+    elif wrong == "hidden":
+        del net.base.hidden_weight
+    base = PixelHeadConfig(dimensions=3 if wrong == "dimensions" else 2)
+    save_finetuned(net, path, FinetunedCard(CLASSES, 1, 8, 2, 1, about, base))
+    with pytest.raises(WeightsError, match="does not fit the network"):
+        load_finetuned(path)
+
+
+def test_weights_in_half_precision_are_taken_for_what_they_are(plane, trained, tmp_path):
+    path = tmp_path / "net.safetensors"
+    save(deepcopy(trained[2]).bfloat16(), path, trained[0])
+    found = load_segmenter(str(path), device="cpu").fit(plane[2])(plane[0])
+    assert np.isfinite(found).all()

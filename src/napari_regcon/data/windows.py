@@ -37,7 +37,7 @@ def image_windows(
     Parameters
     ----------
     images : sequence of (Volume, Normalization)
-        Each counts alike, however large it is. Of colours the mean is taken.
+        Each counts alike, however large it is. Of several channels one is read, any of them.
     seed : int
         Places the parts; same seed, same parts.
 
@@ -58,7 +58,8 @@ def image_windows(
     for index, (volume, normalization) in enumerate(images):
         for box in _places(volume, MOST_WINDOWS // len(images) or 1, rng):
             prefix, plane = box.start[:-2], Box(box.start[-2:], box.stop[-2:])
-            image = ImageView(volume, normalization, prefix, 2).read(plane).mean(axis=0)
+            channels = ImageView(volume, normalization, prefix, 2).read(plane)
+            image = channels[rng.integers(len(channels))]  # features are of each by itself
             if np.ptp(image) > 0:
                 found += 1
                 yield SourcePlane(image, None, instances=False, group=f"image/{index}")

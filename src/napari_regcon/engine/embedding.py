@@ -106,7 +106,7 @@ def load_network(weights: str | Path) -> tuple[RegConNet, WeightsInfo]:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise WeightsError(f"{info.path.name} does not fit the network it names.") from error
-    return net.eval().requires_grad_(False), info
+    return net.float().eval().requires_grad_(False), info
 
 
 def empty_network(sizes: Mapping[str, Any]) -> RegConNet:
@@ -128,7 +128,7 @@ def empty_network(sizes: Mapping[str, Any]) -> RegConNet:
     try:
         numbers = {name: int(size) for name, size in told.items()}
         is_one = all(0 < size <= 1024 for size in numbers.values()) and numbers["levels"] <= 8
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         is_one = False
     if not is_one:
         raise ValueError(f"claims a network of sizes {told}")

@@ -140,8 +140,8 @@ class FeatureStore:
     ) -> Tensor | None:
         """Return the features of some pixels of a tile, or None if the tile is not there.
 
-        They are kept beside the tile until others are asked for: to pick every few pixels out of
-        all takes several times longer than what is done with them.
+        They are kept beside the tile until others are asked for, or there is no room: to pick every
+        few pixels out of all takes several times longer than what is done with them.
 
         Parameters
         ----------
@@ -153,12 +153,16 @@ class FeatureStore:
         found = self._found((view.key, tile, extractor.fingerprint, device), view)
         if found is None:
             return None
-        if found.where != where:
-            self.usage_bytes -= found.n_bytes
-            found.where, found.sample = where, found.features[:, *where].contiguous()
-            self.usage_bytes += found.n_bytes
-            self._shrink(list(self._tiles)[:-1], self.capacity_bytes - found.n_bytes)
-        return found.sample
+        if found.where == where:
+            return found.sample
+        self._drop_sample(found)
+        sample = found.features[:, *where].contiguous()
+        self._drop_samples(self.capacity_bytes - sample.nbytes)
+        # No tile has to go for what is quick to pick again.
+        if self.usage_bytes + sample.nbytes <= self.capacity_bytes:
+            found.where, found.sample = where, sample
+            self.usage_bytes += sample.nbytes
+        return sample
 
     def forget(self, data: object) -> None:
         """Drop what was computed from an image array, or from arrays that no longer exist."""
@@ -259,7 +263,20 @@ class FeatureStore:
         self.usage_bytes += kept.n_bytes
         passing = [key for key, kept in self._tiles.items() if kept.in_passing]
         self._shrink(passing, PASSING_BYTES)
+        self._drop_samples(self.capacity_bytes)
         self._shrink(list(self._tiles), self.capacity_bytes)
+
+    def _drop_samples(self, limit_bytes: int) -> None:
+        """Drop what was picked, least recent tiles first, until all is below a limit, if it can."""
+        for kept in self._tiles.values():
+            if self.usage_bytes <= limit_bytes:
+                break
+            self._drop_sample(kept)
+
+    def _drop_sample(self, kept: _Kept) -> None:
+        self.usage_bytes -= kept.n_bytes
+        kept.where, kept.sample = (), None
+        self.usage_bytes += kept.n_bytes
 
     def _shrink(self, keys: list[tuple[Any, ...]], limit_bytes: int) -> None:
         """Drop the first of some tiles until the others fit."""

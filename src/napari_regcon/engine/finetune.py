@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from napari_regcon.data.stroke_crops import Crop
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.feature_store import FeatureStore
+    from napari_regcon.engine.weights import WeightsInfo
     from napari_regcon.nn.class_net import ClassNet
     from napari_regcon.nn.regcon import RegConNet
 
@@ -140,6 +141,11 @@ class FineTuning:
     def has_held_out(self) -> bool:
         """Whether any strokes are kept back to judge the network by."""
         return bool(self._strokes[1])
+
+    @property
+    def base_weights(self) -> WeightsInfo | None:
+        """What the network is that the pixel classifier looks through, which the result brings."""
+        return self._bases.weights
 
     @property
     def done(self) -> float:

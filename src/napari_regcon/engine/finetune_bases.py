@@ -51,6 +51,8 @@ class Bases:
     ----------
     judged : PixelOpinion
         What the classifier thinks that sees all that is learnt from.
+    weights : WeightsInfo or None
+        What their network is.
     fitted : PixelBase or None
         The classifier that sees all there is, once it was fitted.
     """
@@ -60,6 +62,7 @@ class Bases:
     ) -> None:
         self._config = config
         self._head = PixelHead(PixelHeadConfig(seed=config.seed), device=device, store=store)
+        self.weights = self._head.weights
         reach = config.downscale * max(2 * config.crop_px, _SMALLEST_REACH_PX)
         self.judged, *self._crossed = (PixelOpinion(self._head, n_classes, reach) for _ in range(3))
         self.fitted: PixelBase | None = None

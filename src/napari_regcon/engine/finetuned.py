@@ -19,11 +19,13 @@ from napari_regcon.data.fingerprint import about_image
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import empty_network, save_network
 from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.features import FilterBankExtractor
 from napari_regcon.engine.finetuned_predictor import joined, looks_of
 from napari_regcon.engine.segmenter import Segmenter
 from napari_regcon.engine.weights import load_state
 from napari_regcon.errors import InputError, WeightsError
 from napari_regcon.nn.class_net import ClassNet
+from napari_regcon.nn.filter_bank import geometric_sigmas
 from napari_regcon.nn.pixel_base import PixelBase
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from napari_regcon.engine.finetune import FineTuning
     from napari_regcon.engine.segmenter import Predictor
     from napari_regcon.engine.weights import WeightsInfo
+    from napari_regcon.nn.regcon import RegConNet
 
 _SIZES = {"n_channels": "", "width": "", "levels": "", "downscale": "", "neighbours": "0"}
 """What a card says of the network, and what one means that does not say it."""
@@ -167,12 +170,15 @@ def card_of(tuning: FineTuning, parent: WeightsInfo | None) -> FinetunedCard:
     parent : WeightsInfo or None
         The weights it started from; None for random ones.
     """
-    support, net = tuning.support, tuning.result()
+    support, net, base = tuning.support, tuning.result(), tuning.base_weights
     volumes = {id(e.volume): e.volume for e in support.examples}.values()
     about = {
         "licence": "not stated",
         "parent": parent.name if parent else "none",
         "parent_sha256": parent.sha256 if parent else "",
+        "base_weights": base.name if base else "none",
+        "base_weights_sha256": base.sha256 if base else "",
+        "base_weights_licence": base.licence if base else "",
         "parameters": asdict(tuning.config),
         "steps": tuning.step,
         "painted_px": dict(zip(support.classes, support.painted_counts().tolist(), strict=True)),
@@ -218,8 +224,7 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard]:
         sizes = {name: int(about.pop(name, older)) for name, older in _SIZES.items()}
         base = PixelHeadConfig(**json.loads(about.pop("base", "{}")))
         seen_through = json.loads(about.pop("base_network", "null"))
-        network = None if seen_through is None else empty_network(seen_through)
-    except (KeyError, TypeError, ValueError, InputError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
         raise WeightsError(
             f"{info.path.name} does not say which classes it is for.", expected=_EXPECTED
         ) from error
@@ -230,20 +235,35 @@ def load_finetuned(weights: str | Path) -> tuple[ClassNet, FinetunedCard]:
             f"{info.path.name} claims a network for {classes!r}, of {told}.", expected=_EXPECTED
         )
     card = FinetunedCard(tuple(classes), **sizes, about=about, base=base)
+    misfit = WeightsError(
+        f"{info.path.name} does not fit the network it names.", expected=_EXPECTED
+    )
+    try:
+        network = None if seen_through is None else empty_network(seen_through)
+    except (KeyError, TypeError, ValueError) as error:
+        raise misfit from error
     with torch.device("meta"):
         net = ClassNet(
             card.n_channels, len(classes), card.width, card.levels, neighbours=card.neighbours
         )
         if "base.weight" in state:
-            hidden, n_features = state["base.hidden_weight"].shape
+            n_features = _n_features(card, network)
+            hidden = state["base.weight"].shape[-1] if state["base.weight"].ndim else 0
             net.base = PixelBase(n_features, hidden, len(classes), network)
     try:
         net.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        raise WeightsError(
-            f"{info.path.name} does not fit the network it names.", expected=_EXPECTED
-        ) from error
-    return net.requires_grad_(False), card
+        raise misfit from error
+    if base.dimensions != 2:
+        raise misfit
+    return net.float().requires_grad_(False), card
+
+
+def _n_features(card: FinetunedCard, network: RegConNet | None) -> int:
+    """Return how many features the pixel classifier has to look at."""
+    sigmas = geometric_sigmas(card.base.sigma_min_px, card.base.sigma_max_px)
+    per_network = 0 if network is None else card.n_channels * network.n_features
+    return FilterBankExtractor(sigmas).n_features(card.n_channels) + per_network
 
 
 def _fit(n_channels: int, width: int, levels: int, downscale: int, neighbours: int) -> bool:

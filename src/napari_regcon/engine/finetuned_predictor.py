@@ -51,7 +51,8 @@ def looks_of(net: ClassNet, downscale: int, device: Device) -> list[EmbeddingExt
     own = EmbeddingExtractor(net, device, zooms=(downscale,), neighbours=net.neighbours)
     if net.base is None or net.base.network is None:
         return [own]
-    return [EmbeddingExtractor(net.base.network, device), own]
+    # As the pixel head looked when the classifier was fitted, whatever it does by default later.
+    return [EmbeddingExtractor(net.base.network, device, zooms=(2,)), own]
 
 
 def joined(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
+    from napari_regcon.engine.weights import WeightsInfo
     from napari_regcon.nn.regcon import RegConNet
     from napari_regcon.types import Box, Volume
 
@@ -198,6 +199,8 @@ class PixelHead(Segmenter):
     ----------
     network : RegConNet or None
         The pre-trained network, where its features are used.
+    weights : WeightsInfo or None
+        What its weights are.
 
     Raises
     ------
@@ -220,8 +223,9 @@ class PixelHead(Segmenter):
         self.device = self._chosen.torch_device
         self.store = FeatureStore() if store is None else store
         self.network: RegConNet | None = None
+        self.weights: WeightsInfo | None = None
         if self.config.default_weights is not None:
-            self.network, _ = load_network(weights or self.config.default_weights)
+            self.network, self.weights = load_network(weights or self.config.default_weights)
             # Made once, as to copy the network would take a fifth of every fit.
             self._embedding = cache(partial(EmbeddingExtractor, self.network, self._chosen))
 

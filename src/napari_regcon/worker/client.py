@@ -1,9 +1,10 @@
-"""The window's side of the engine process: ask, be told, never wait.
+"""The window's side of the engine process: ask, and be told.
 
 Requests are queued and written by a thread of their own, events are read by another, so that
-the caller never waits for the engine. The process is started when it is first needed. If it
-ends, whoever listens is told in words, and the next request starts a new one that is first
-told everything again. Nothing here knows Qt, or what the engine computes.
+the caller never waits for the engine; for the thread that writes, some milliseconds at most. The
+process is started when it is first needed. If it ends, whoever listens is told in words, and the
+next request starts a new one that is first told everything again. Nothing here knows Qt, or what
+the engine computes.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class EngineClient:
         return next(self._generations)
 
     def send(self, request: Request) -> None:
-        """Queue a request and return at once; arrays in it must not be changed any more.
+        """Queue a request and return in milliseconds; arrays in it must not be changed any more.
 
         A window that is drawn next keeps the interpreter to itself until that is done, so the
         thread that writes is let in before, for a moment.
