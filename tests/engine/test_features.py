@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_regcon.data.normalize import Normalization
 from napari_regcon.data.views import ImageView
-from napari_regcon.engine import feature_store
+from napari_regcon.engine import feature_memory
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.features import (
     ConcatExtractor,
@@ -128,7 +128,7 @@ def test_picked_pixels_drive_out_no_tile_and_make_room_for_one(stack):
 
 def test_of_a_volume_that_does_not_fit_hardly_anything_stays(stack, monkeypatch):
     tile_bytes = TILE.size * 2
-    monkeypatch.setattr(feature_store, "PASSING_BYTES", 2 * tile_bytes)
+    monkeypatch.setattr(feature_memory, "PASSING_BYTES", 2 * tile_bytes)
     mean, view = LocalMean(), view_of(stack)
     tiles = [Box((y, x), (y + 32, x + 16)) for y in (0, 32) for x in (0, 16, 32)]
     tiles.append(Box((0, 0), (32, 32)))
@@ -146,7 +146,7 @@ def test_of_a_volume_that_does_not_fit_hardly_anything_stays(stack, monkeypatch)
 
 
 def test_of_a_volume_that_fits_everything_stays(stack, monkeypatch):
-    monkeypatch.setattr(feature_store, "PASSING_BYTES", 0)
+    monkeypatch.setattr(feature_memory, "PASSING_BYTES", 0)
     store, mean = FeatureStore(stack.size * 2), LocalMean()
     for z in (0, 1):
         run(store.get_in_steps(view_of(stack, prefix=(z,)), TILE, mean, CPU, in_passing=True))

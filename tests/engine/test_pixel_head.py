@@ -9,7 +9,7 @@ from napari_regcon.config import PixelHeadConfig
 from napari_regcon.data.normalize import estimate_normalization
 from napari_regcon.data.support import SupportSet
 from napari_regcon.data.views import ImageView
-from napari_regcon.engine import feature_source, feature_store, pixel_head
+from napari_regcon.engine import feature_memory, feature_source, pixel_head
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.pixel_head import PixelHead
 from napari_regcon.engine.registry import load_segmenter
@@ -54,7 +54,7 @@ def test_a_whole_volume_leaves_the_features_of_painted_slices_and_no_more(monkey
     painted[:4] = painted[5:] = 0
     head = PixelHead(PixelHeadConfig(**SMALL), device="cpu", store=FeatureStore(10**6))
     predictor = head.fit(support_of(image, painted, "ZYX"))
-    monkeypatch.setattr(feature_store, "PASSING_BYTES", 0)
+    monkeypatch.setattr(feature_memory, "PASSING_BYTES", 0)
     before = head.store.usage_bytes
     labels = np.zeros(image.shape, np.uint8)
     for _ in segment_volume(Volume(image, "ZYX"), predictor, labels):

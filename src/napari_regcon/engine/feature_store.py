@@ -10,14 +10,13 @@ import hashlib
 import math
 import time
 import weakref
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from napari_regcon.engine.feature_disk import Pace
+from napari_regcon.engine.feature_memory import FeatureMemory, KeptTile
 from napari_regcon.engine.segmenter import run
 from napari_regcon.types import Box
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from napari_regcon.engine.feature_disk import FeatureDisk
     from napari_regcon.engine.features import FeatureExtractor
 
-PASSING_BYTES = 192 * 2**20
-"""Bound on the tiles in memory of a volume that does not fit there as a whole."""
 SMALLEST_PART_PX = 32 * 32
 """Tiles are not computed in parts smaller than this."""
 
@@ -62,15 +59,27 @@ class FeatureStore:
     def __init__(
         self, capacity_bytes: int = 2 * 2**30, *, dtype: torch.dtype = torch.float16
     ) -> None:
-        self.capacity_bytes = capacity_bytes
         self.dtype = dtype
         self.disk: FeatureDisk | None = None
-        self.usage_bytes = 0
         self.gathered: weakref.WeakKeyDictionary[SupportExample, Any] = weakref.WeakKeyDictionary()
         """Features of painted pixels, as long as the example they belong to is there."""
         self._part_px: int | None = None
         self._pace = Pace()
-        self._tiles: OrderedDict[tuple[Any, ...], _Kept] = OrderedDict()
+        self._memory = FeatureMemory(capacity_bytes, self._let_go)
+
+    @property
+    def usage_bytes(self) -> int:
+        """Size of the tiles in memory."""
+        return self._memory.usage_bytes
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bound on it; a lower one counts from the next tile on."""
+        return self._memory.capacity_bytes
+
+    @capacity_bytes.setter
+    def capacity_bytes(self, capacity_bytes: int) -> None:
+        self._memory.capacity_bytes = capacity_bytes
 
     def get(
         self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
@@ -106,7 +115,7 @@ class FeatureStore:
         and what was there before.
         """
         key = (view.key, tile, extractor.fingerprint, device)
-        found = self._found(key, view)
+        found = self._memory.find(key, view.volume.data)
         if found is not None:
             found.in_passing &= in_passing
             return found.features
@@ -120,15 +129,15 @@ class FeatureStore:
         else:
             name, features = "", (yield from self._compute(view, tile, extractor, device))
         in_passing = in_passing and n_bytes > self.capacity_bytes
-        self._keep(key, _Kept(weakref.ref(view.volume.data), features, name, in_passing))
+        array = weakref.ref(view.volume.data)
+        self._memory.keep(key, KeptTile(array, features, name, in_passing))
         return features
 
     def has(
         self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
     ) -> bool:
         """Return whether the features of a tile are there already."""
-        found = self._tiles.get((view.key, tile, extractor.fingerprint, device))
-        return found is not None and found.array() is view.volume.data
+        return self._memory.has((view.key, tile, extractor.fingerprint, device), view.volume.data)
 
     def sample(
         self,
@@ -140,8 +149,7 @@ class FeatureStore:
     ) -> Tensor | None:
         """Return the features of some pixels of a tile, or None if the tile is not there.
 
-        They are kept beside the tile until others are asked for, or there is no room: to pick every
-        few pixels out of all takes several times longer than what is done with them.
+        See :meth:`FeatureMemory.sample`.
 
         Parameters
         ----------
@@ -150,33 +158,20 @@ class FeatureStore:
         where : tuple of slice
             Which pixels, along each spatial axis of the tile.
         """
-        found = self._found((view.key, tile, extractor.fingerprint, device), view)
-        if found is None:
-            return None
-        if found.where == where:
-            return found.sample
-        self._drop_sample(found)
-        sample = found.features[:, *where].contiguous()
-        self._drop_samples(self.capacity_bytes - sample.nbytes)
-        # No tile has to go for what is quick to pick again.
-        if self.usage_bytes + sample.nbytes <= self.capacity_bytes:
-            found.where, found.sample = where, sample
-            self.usage_bytes += sample.nbytes
-        return sample
+        key = (view.key, tile, extractor.fingerprint, device)
+        found = self._memory.find(key, view.volume.data)
+        return None if found is None else self._memory.sample(found, where)
 
     def forget(self, data: object) -> None:
         """Drop what was computed from an image array, or from arrays that no longer exist."""
-        for key, kept in list(self._tiles.items()):
-            if kept.array() is None or kept.array() is data:
-                self._drop(key)
+        self._memory.forget(data)
         for example in list(self.gathered):
             if example.volume.data is data:
                 del self.gathered[example]
 
     def clear(self) -> None:
         """Drop everything from memory; see :meth:`FeatureDisk.clear` for the disk."""
-        for key in list(self._tiles):
-            self._drop(key)
+        self._memory.clear()
         self.gathered.clear()
 
     def reduce_memory(self, tile_px: int) -> bool:
@@ -246,69 +241,9 @@ class FeatureStore:
         pixels = view.fingerprint(tile, extractor.halo_px, extractor.neighbours)
         return hashlib.blake2b(repr((said, pixels)).encode(), digest_size=20).hexdigest()
 
-    def _found(self, key: tuple[Any, ...], view: ImageView) -> _Kept | None:
-        """Return a tile that is there, as the one that was asked for last."""
-        found = self._tiles.get(key)
-        if found is None or found.array() is not view.volume.data:
-            return None
-        self._tiles.move_to_end(key)
-        return found
-
-    def _keep(self, key: tuple[Any, ...], kept: _Kept) -> None:
-        if key in self._tiles:
-            self._drop(key)
-        if kept.n_bytes > self.capacity_bytes:
-            return
-        self._tiles[key] = kept
-        self.usage_bytes += kept.n_bytes
-        passing = [key for key, kept in self._tiles.items() if kept.in_passing]
-        self._shrink(passing, PASSING_BYTES)
-        self._drop_samples(self.capacity_bytes)
-        self._shrink(list(self._tiles), self.capacity_bytes)
-
-    def _drop_samples(self, limit_bytes: int) -> None:
-        """Drop what was picked, least recent tiles first, until all is below a limit, if it can."""
-        for kept in self._tiles.values():
-            if self.usage_bytes <= limit_bytes:
-                break
-            self._drop_sample(kept)
-
-    def _drop_sample(self, kept: _Kept) -> None:
-        self.usage_bytes -= kept.n_bytes
-        kept.where, kept.sample = (), None
-        self.usage_bytes += kept.n_bytes
-
-    def _shrink(self, keys: list[tuple[Any, ...]], limit_bytes: int) -> None:
-        """Drop the first of some tiles until the others fit."""
-        total = sum(self._tiles[key].n_bytes for key in keys)
-        for key in keys:
-            if total <= limit_bytes:
-                break
-            total -= self._tiles[key].n_bytes
-            self._drop(key)
-
-    def _drop(self, key: tuple[Any, ...]) -> None:
-        kept = self._tiles.pop(key)
-        self.usage_bytes -= kept.n_bytes
-        if self.disk is not None and kept.name:
-            self.disk.let_go(kept.name)
-
-
-@dataclass(eq=False)
-class _Kept:
-    """Features of a tile, the image array they are of, their name on disk, and how long to stay."""
-
-    array: weakref.ref[Any]
-    features: Tensor
-    name: str
-    in_passing: bool
-    where: tuple[slice, ...] = ()
-    sample: Tensor | None = None
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the features, and of those of some pixels that are kept beside them."""
-        return self.features.nbytes + (0 if self.sample is None else self.sample.nbytes)
+    def _let_go(self, tile: KeptTile) -> None:
+        if self.disk is not None and tile.name:
+            self.disk.let_go(tile.name)
 
 
 def _parts(box: Box, largest_px: int) -> Iterator[Box]:

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from napari_regcon.data.stroke_crops import Crop
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.feature_store import FeatureStore
-    from napari_regcon.engine.weights import WeightsInfo
     from napari_regcon.nn.class_net import ClassNet
     from napari_regcon.nn.regcon import RegConNet
 
@@ -95,6 +94,7 @@ class FineTuning:
         self._split = StrokeSplit()
         self._n_classes: int | None = None
         self._bases = Bases(self.config, len(support.classes), device, store)
+        self.base_weights = self._bases.weights  # of the network that the result brings along
         self._judge = Judge(self.config, self._bases.judged)
         self.update(support)
         n_channels = support.examples[0].volume.n_channels
@@ -141,11 +141,6 @@ class FineTuning:
     def has_held_out(self) -> bool:
         """Whether any strokes are kept back to judge the network by."""
         return bool(self._strokes[1])
-
-    @property
-    def base_weights(self) -> WeightsInfo | None:
-        """What the network is that the pixel classifier looks through, which the result brings."""
-        return self._bases.weights
 
     @property
     def done(self) -> float:
