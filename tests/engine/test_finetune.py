@@ -11,6 +11,7 @@ from blob_task import blobs, dice, support_of
 
 from napari_regcon.config import FinetuneConfig, PixelHeadConfig
 from napari_regcon.data.support import SupportSet
+from napari_regcon.engine.aside import Aside, AtOnce
 from napari_regcon.engine.embedding import load_network, save_network
 from napari_regcon.engine.finetune import FineTuning, finetune
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
@@ -129,6 +130,21 @@ def test_its_file_brings_along_all_that_its_pixel_classifier_looks_through(
     brought = load_finetuned(path)[0].base.network
     torch.testing.assert_close(brought.state_dict(), shipped.state_dict(), rtol=0, atol=0)
     load_segmenter(str(path), device="cpu").fit(plane[2])
+
+
+def test_other_work_may_come_between_its_layers_and_changes_nothing(plane, monkeypatch):
+    monkeypatch.setattr("napari_regcon.engine.aside.LOOK_UP_S", 0.0)
+    config = FinetuneConfig(**QUICK | {"steps": 5})
+    events = []
+    for runner in (AtOnce(), Aside()):
+        tuning = FineTuning(plane[2], config, device="cpu")
+        run(tuning.ask_pixel_head())
+        events.append(list(finetune(tuning, None, runner)))
+    runner.close()
+    assert events[0].count(None) == 0
+    assert events[1].count(None) > 10
+    once, aside = ([getattr(e, "loss", e) for e in found if e is not None] for found in events)
+    assert aside == once
 
 
 def test_events_tell_steps_and_checks(trained):

@@ -23,6 +23,7 @@ import torch
 
 from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.stroke_split import StrokeSplit
+from napari_regcon.engine.aside import AtOnce
 from napari_regcon.engine.checkpoint import read_checkpoint, write_checkpoint
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.finetune_bases import Bases
@@ -30,7 +31,7 @@ from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
 from napari_regcon.engine.finetune_judge import Judge
 from napari_regcon.engine.finetune_start import network_for
 from napari_regcon.engine.learning_net import LearningNet
-from napari_regcon.engine.opinion import log_prior
+from napari_regcon.engine.opinion import prior_of
 from napari_regcon.engine.segmenter import require_depth
 from napari_regcon.errors import InputError
 from napari_regcon.nn.losses.sparse import sparse_loss
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.stroke_crops import Crop
     from napari_regcon.data.support import SupportSet
+    from napari_regcon.engine.aside import Runner
     from napari_regcon.engine.feature_store import FeatureStore
     from napari_regcon.nn.class_net import ClassNet
     from napari_regcon.nn.regcon import RegConNet
@@ -90,6 +92,7 @@ class FineTuning:
         self.device = choose_device(device)
         self.step = 0
         self.elapsed_s = 0.0
+        self.clock = time.perf_counter
         self._rng = np.random.default_rng(self.config.seed)
         self._split = StrokeSplit()
         self._n_classes: int | None = None
@@ -151,22 +154,22 @@ class FineTuning:
 
     def train_step(self) -> FinetuneStep:
         """Take one optimiser step."""
-        begin = time.perf_counter()
+        begin = self.clock()
         chosen = [self._crops[i % len(self._crops)] for i in range(self.config.crops_per_step)]
         crops = [source.draw(self._rng) for source in chosen]
         loss = self._loss(crops)
         self._net.learn(loss, self._learning_rate())
         self.step += 1
-        self.elapsed_s += time.perf_counter() - begin
+        self.elapsed_s += self.clock() - begin
         return FinetuneStep(self.step, self.done, float(loss.detach()), self.elapsed_s)
 
     def check(self) -> FinetuneCheck | None:
         """Judge the averaged network by the strokes kept back; None where there are none."""
         if not self._judge.has_work:
             return None
-        begin = time.perf_counter()
+        begin = self.clock()
         event = self._judge.look(self.step, self._net.average, self._predict)
-        self.elapsed_s += time.perf_counter() - begin
+        self.elapsed_s += self.clock() - begin
         return event
 
     @property
@@ -235,7 +238,7 @@ class FineTuning:
         device = self.device.torch_device
         labels = torch.from_numpy(np.stack([crop.labels for crop in crops])).to(device)
         images = np.stack([crop.image for crop in crops])
-        logits = self._net.logits(images, _prior(crops))
+        logits = self._net.logits(images, prior_of(crops))
         loss = sparse_loss(logits, labels)
         if self.config.unlabelled:
             opinion = torch.from_numpy(np.stack([crop.opinion for crop in crops])).to(device)
@@ -244,16 +247,12 @@ class FineTuning:
         return loss
 
     def _predict(self, crop: Crop) -> np.ndarray:
-        found = self._net.predict(crop.clean[None], _prior([crop]))
+        found = self._net.predict(crop.clean[None], prior_of([crop]))
         return found.argmax(1)[0].cpu().numpy()
 
 
-def _prior(crops: list[Crop]) -> np.ndarray:
-    return np.stack([log_prior(crop.opinion) for crop in crops])
-
-
 def finetune(
-    tuning: FineTuning, keep: Path | None = None
+    tuning: FineTuning, keep: Path | None = None, runner: Runner | None = None
 ) -> Generator[FinetuneStep | FinetuneCheck | None, None, ClassNet]:
     """Train to the end of the time or of the steps.
 
@@ -265,12 +264,14 @@ def finetune(
     keep : pathlib.Path, optional
         File in which the state is kept, written whenever the network is judged. Where it is
         there already, the training goes on from it. It is left for the caller to remove.
+    runner : Runner, optional
+        How steps, and looks at the strokes kept back, are run; at once where not given.
 
     Yields
     ------
     FinetuneStep or FinetuneCheck
         After every step, and after every look at the strokes kept back; None in between, while
-        the pixel head learns.
+        the pixel head learns and wherever the runner lets other work be done.
 
     Returns
     -------
@@ -284,12 +285,14 @@ def finetune(
     """
     if keep is not None and keep.is_file():
         tuning.restore(read_checkpoint(keep, tuning.config))
+    runner = runner or AtOnce()
+    tuning.clock = runner.clock
     yield from tuning.ask_pixel_head()
     while tuning.done < 1:
         yield from tuning.ask_pixel_head()
-        yield tuning.train_step()
+        yield (yield from runner(tuning.train_step))
         if tuning.step % tuning.config.check_every == 0 or tuning.done >= 1:
-            check = tuning.check()
+            check = yield from runner(tuning.check)
             if keep is not None:
                 write_checkpoint(tuning.state(), keep)
             if check is not None:

@@ -17,6 +17,7 @@ from napari_regcon.types import Box
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from napari_regcon.data.stroke_crops import Crop
     from napari_regcon.data.stroke_split import Stroke
     from napari_regcon.data.support import SupportExample
     from napari_regcon.data.views import ImageView
@@ -44,6 +45,11 @@ def log_prior(probabilities: np.ndarray) -> np.ndarray:
     logs = np.log(np.maximum(probabilities, FLOOR))
     found: np.ndarray = np.where(known, logs, np.float32(0)).astype(np.float32)
     return found
+
+
+def prior_of(crops: Sequence[Crop]) -> np.ndarray:
+    """Return :func:`log_prior` of what is thought of some crops, ``(B, K, H, W)``."""
+    return np.stack([log_prior(crop.opinion) for crop in crops])
 
 
 class PixelOpinion:

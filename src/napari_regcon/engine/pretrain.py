@@ -7,16 +7,19 @@ while the last one is learnt from.
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from napari_regcon.engine.aside import AtOnce
 from napari_regcon.engine.checkpoint import read_checkpoint, write_checkpoint
 from napari_regcon.engine.pretrain_events import CheckpointWritten, PretrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
+
+    from napari_regcon.engine.aside import Runner
 
 LOOK_EVERY = 20
 """Steps between two looks at how training goes."""
@@ -56,8 +59,11 @@ class Training(Protocol[Look]):
 
 
 def pretrain(
-    training: Training[Look], source: Any, checkpoint: Path | None = None
-) -> Generator[PretrainStep | Look | CheckpointWritten, None, None]:
+    training: Training[Look],
+    source: Any,
+    checkpoint: Path | None = None,
+    runner: Runner | None = None,
+) -> Generator[PretrainStep | Look | CheckpointWritten | None, None, None]:
     """Train to the end of the steps or of the time.
 
     Parameters
@@ -69,12 +75,14 @@ def pretrain(
     checkpoint : pathlib.Path, optional
         Training goes on from it if it is there; it is written every
         ``config.checkpoint_every`` steps and at the end.
+    runner : Runner, optional
+        How steps and looks are run; at once where not given, and then None is never yielded.
 
     Yields
     ------
     PretrainStep, PretrainLook or ContextLook, or CheckpointWritten
         After every step, every look and every checkpoint; the checkpoint alone where it is of the
-        last step already.
+        last step already. None wherever the runner lets other work be done.
 
     Raises
     ------
@@ -87,19 +95,20 @@ def pretrain(
         training.load_state(read_checkpoint(checkpoint, config))
         if training.done >= 1:
             yield CheckpointWritten(training.step, checkpoint)
+    runner = runner or AtOnce()
     looked_at = training.look_at(source)
     with ThreadPoolExecutor(1, "regcon-batches") as pool:
         upcoming = pool.submit(training.draw, source, training.step)
         while training.done < 1:
-            begin = time.perf_counter()
+            begin = runner.clock()
             batch = upcoming.result()
             upcoming = pool.submit(training.draw, source, training.step + 1)
-            losses = training.train_step(*batch)
-            training.elapsed_s += time.perf_counter() - begin
+            losses = yield from runner(partial(training.train_step, *batch))
+            training.elapsed_s += runner.clock() - begin
             yield PretrainStep(training.step, training.done, losses, training.elapsed_s)
             is_last = training.done >= 1
             if training.step % LOOK_EVERY == 0 or is_last:
-                yield training.look(*looked_at)
+                yield (yield from runner(partial(training.look, *looked_at)))
             if checkpoint is not None and (training.step % config.checkpoint_every == 0 or is_last):
                 write_checkpoint(training.state(), checkpoint)
                 yield CheckpointWritten(training.step, checkpoint)

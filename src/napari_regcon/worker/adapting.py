@@ -25,7 +25,7 @@ RECIPE = "adapt"
 def adapt(
     request: AdaptFeatures, images: OpenImages, is_finishing: Callable[[], bool], emit: Emit
 ) -> Steps:
-    """Train features on all open images, yielding after every step.
+    """Train features on all open images, yielding where other work may be done.
 
     Their pixels are read at the beginning; images may be closed afterwards.
 
@@ -53,6 +53,7 @@ def adapt(
     planes, seen = yield from _read(images, request.config.seed)
     from napari_regcon.data.episodes import EpisodeSource
     from napari_regcon.data.recipe import read_recipe
+    from napari_regcon.engine.aside import Aside
     from napari_regcon.engine.embedding import load_network
     from napari_regcon.engine.pretrain import pretrain
     from napari_regcon.engine.pretrained import Origin, save_pretrained
@@ -62,11 +63,15 @@ def adapt(
     yield True
     training = Pretraining(request.config, start=start, device=request.device)
     recipe = replace(read_recipe(RECIPE), train=training.config)
-    with closing(pretrain(training, EpisodeSource(planes, recipe.draw))) as events:
+    with (
+        closing(Aside()) as aside,
+        closing(pretrain(training, EpisodeSource(planes, recipe.draw), runner=aside)) as events,
+    ):
         for event in events:
-            emit(TrainingEvent(request.generation, event))
+            if event is not None:
+                emit(TrainingEvent(request.generation, event))
             yield True
-            if is_finishing():
+            if event is not None and is_finishing():
                 break
     origin = Origin(request.out.stem, recipe, images=seen, parent=parent)
     save_pretrained(training, request.out, origin)

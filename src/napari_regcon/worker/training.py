@@ -1,4 +1,4 @@
-"""Training as a job of the engine: step by step, so that previews come in between.
+"""Training as a job of the engine: layer by layer, so that previews come in between.
 
 It can wait, end early, draw what it has learnt so far, and go on where an engine that was killed
 had come to. Nothing here knows how a network learns.
@@ -7,6 +7,7 @@ had come to. Nothing here knows how a network learns.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from napari_regcon.errors import InputError
@@ -66,7 +67,7 @@ class TrainingJobs:
     def fine_tune(
         self, request: FineTune, images: OpenImages, store: FeatureStore, emit: Emit
     ) -> Steps:
-        """Train on what is painted, yielding after every step.
+        """Train on what is painted, yielding where other work may be done.
 
         Parameters
         ----------
@@ -108,23 +109,28 @@ class TrainingJobs:
     def _train(
         self, request: FineTune, tuning: FineTuning, images: OpenImages, emit: Emit
     ) -> Steps:
+        from napari_regcon.engine.aside import Aside
         from napari_regcon.engine.finetune import finetune
 
         version = images.version
-        for event in finetune(tuning, request.keep):
-            if event is not None:
-                emit(TrainingEvent(request.generation, event))
-            yield True
-            if event is None:  # the pixel classifier is learning
-                continue
-            if images.version != version:
-                version = images.version
-                if not self._take_in(tuning, images, request, emit):
+        with (
+            closing(Aside()) as aside,
+            closing(finetune(tuning, request.keep, aside)) as events,
+        ):
+            for event in events:
+                if event is not None:
+                    emit(TrainingEvent(request.generation, event))
+                yield True
+                if event is None:  # in the middle of a step, or the pixel classifier is learning
+                    continue
+                if images.version != version:
+                    version = images.version
+                    if not self._take_in(tuning, images, request, emit):
+                        return
+                if request.generation in self._finishing:
                     return
-            if request.generation in self._finishing:
-                return
-            if shown := self._to_show.pop(request.generation, None):
-                yield from _show(shown, tuning, images, emit)
+                if shown := self._to_show.pop(request.generation, None):
+                    yield from _show(shown, tuning, images, emit)
 
     def _forget(self, generation: int) -> None:
         self._finishing.discard(generation)
