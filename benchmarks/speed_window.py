@@ -185,7 +185,9 @@ class Bench:
         heart.take()
         self.wait(lambda: len(steps) > n)
         found = {"gap_training": _row(heart.take())}
+        self.first_s.clear()
         found["stroke_to_mask_training"] = _row(self.stroke_to_mask(n))
+        found["stroke_to_draft_on_screen_training"] = _row(self.first_s)
         found["gap_training_and_previews"] = _row(heart.take())
         heart.stop()
         training.cancel()

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from napari_regcon.data.stroke_split import Stroke, StrokeSplit, folds
 from napari_regcon.data.support import SupportSet
-from napari_regcon.types import Volume
+from napari_regcon.types import Box, Volume
 
 CLASSES = ("background", "cell")
+PIXEL = Box((0, 0), (1, 1))
 
 
 def support_of(places, *, complete=False, shape=(3, 60, 60)):
@@ -63,6 +64,7 @@ def test_a_complete_part_is_on_one_side_as_a_whole():
     assert not held
     assert learnt[0].values == (0, 1)
     assert learnt[0].mask.all()
+    assert learnt[0].box.shape == learnt[0].mask.shape == (60, 60)
 
 
 def test_sides_do_not_depend_on_what_else_is_painted():
@@ -81,9 +83,25 @@ def test_touching_corners_make_one_stroke(diagonal):
     assert len(learnt) == (2 if diagonal else 3)
 
 
+def test_a_stroke_holds_no_more_than_its_own_pixels():
+    labels = np.zeros((60, 80), np.uint8)
+    labels[10:13, 20:50] = 1
+    labels[11, 30] = 2  # inside the box of the other
+    labels[40:44, 5:9] = 1
+    support = SupportSet(CLASSES)
+    support.add(Volume(np.zeros((60, 80), np.uint8), "YX"), labels)
+    (example,) = support.examples
+    learnt, _ = StrokeSplit().divide(support)
+    assert sorted(s.mask.shape for s in learnt) == [(1, 1), (3, 30), (4, 4)]
+    again = np.zeros_like(example.labels)
+    for stroke in learnt:
+        again[stroke.box.slices][stroke.mask] = stroke.values[0] + 1
+    np.testing.assert_array_equal(again, example.labels)
+
+
 def test_halves_are_judged_by_what_the_other_half_taught():
     values = [(0,), (0,), (0,), (1,), (1,), (2,)]
-    strokes = [Stroke(0, v, np.ones((1, 1), bool), key) for key, v in enumerate(values)]
+    strokes = [Stroke(0, v, PIXEL, np.ones((1, 1), bool), key) for key, v in enumerate(values)]
     (one, for_one), (two, for_two) = folds(strokes)
     assert sorted(s.key for s in one + two) == list(range(6))
     assert [len(one), len(two)] == [4, 2]
@@ -97,5 +115,5 @@ def test_halves_are_judged_by_what_the_other_half_taught():
 
 
 def test_a_single_stroke_is_one_half():
-    stroke = Stroke(0, (0, 1), np.ones((1, 1), bool), 7)
+    stroke = Stroke(0, (0, 1), PIXEL, np.ones((1, 1), bool), 7)
     assert folds([stroke]) == [([stroke], [stroke]), ([], [stroke])]

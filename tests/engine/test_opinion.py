@@ -60,7 +60,9 @@ def test_a_network_adds_to_logarithms_that_are_never_too_small():
 def _without(support, stroke):
     labels = np.zeros(support.examples[0].volume.label_shape, np.uint8)
     example = support.examples[0]
-    labels[0][example.box.slices[-2:]] = np.where(stroke.mask, 0, example.labels)
+    labels[0][example.box.slices[-2:]] = example.labels
+    in_plane = stroke.box.shift(example.box.start[-2:])
+    labels[0][in_plane.slices][stroke.mask] = 0
     rest = SupportSet(support.classes)
     rest.add(example.volume, labels, normalization=example.normalization)
     return rest

@@ -96,10 +96,10 @@ class StrokeCrops:
         self._said = {i: np.zeros(e.labels.shape, bool) for i, e in enumerate(self._examples)}
         self._places: dict[int, list[tuple[int, np.ndarray]]] = {}
         for stroke in strokes:
-            self._said[stroke.example] |= stroke.mask
-            labels = self._examples[stroke.example].labels
+            self._said[stroke.example][stroke.box.slices] |= stroke.mask
+            labels = self._examples[stroke.example].labels[stroke.box.slices]
             for value in stroke.values:
-                places = np.argwhere(stroke.mask & (labels == value + 1))
+                places = np.argwhere(stroke.mask & (labels == value + 1)) + stroke.box.start
                 self._places.setdefault(value, []).append((stroke.example, places))
 
     @property

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from napari_regcon.types import Box
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,14 +39,17 @@ class Stroke:
         Index of the example of the support set.
     values : tuple of int
         Classes that occur, 0-based.
+    box : Box
+        Y, X, the smallest around it; its origin is that of the labels of the example.
     mask : numpy.ndarray
-        ``(y, x)`` bool, in the box of the example.
+        ``(y, x)`` bool, of its pixels in the box.
     key : int
         The same for the same pixels of the same plane, whatever else is painted.
     """
 
     example: int
     values: tuple[int, ...]
+    box: Box
     mask: np.ndarray
     key: int
 
@@ -123,20 +128,22 @@ def _strokes(support: SupportSet) -> list[Stroke]:
     for index, example in enumerate(support.examples):
         if example.complete:
             values = tuple(int(v) - 1 for v in np.unique(example.labels) if v)
-            found.append(_stroke(example, index, values, example.labels > 0))
+            whole = Box((0, 0), example.labels.shape)
+            found.append(_stroke(example, index, values, whole, example.labels > 0))
             continue
         for value in np.unique(example.labels[example.labels > 0]):
-            parts, n_parts = ndimage.label(example.labels == value, structure=_EIGHT)
-            found += [
-                _stroke(example, index, (int(value) - 1,), parts == part)
-                for part in range(1, n_parts + 1)
-            ]
+            parts, _ = ndimage.label(example.labels == value, structure=_EIGHT)
+            for part, around in enumerate(ndimage.find_objects(parts), 1):
+                box = Box(tuple(s.start for s in around), tuple(s.stop for s in around))
+                mask = parts[around] == part
+                found.append(_stroke(example, index, (int(value) - 1,), box, mask))
     return found
 
 
 def _stroke(
-    example: SupportExample, index: int, values: tuple[int, ...], mask: np.ndarray
+    example: SupportExample, index: int, values: tuple[int, ...], box: Box, mask: np.ndarray
 ) -> Stroke:
-    first = np.argwhere(mask)[0] + np.array(example.box.start[-2:])
-    place = (example.volume.name, example.box.start[:-2], tuple(first.tolist()), values)
-    return Stroke(index, values, mask, zlib.crc32(repr(place).encode()))
+    first = np.array(np.unravel_index(mask.argmax(), mask.shape)) + box.start
+    in_plane = tuple((first + example.box.start[-2:]).tolist())
+    place = (example.volume.name, example.box.start[:-2], in_plane, values)
+    return Stroke(index, values, box, mask, zlib.crc32(repr(place).encode()))

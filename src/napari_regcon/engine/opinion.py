@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_regcon.data.support import SupportSet
-from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from napari_regcon.data.views import ImageView
     from napari_regcon.engine.pixel_head import Classifier, PixelHead
     from napari_regcon.engine.segmenter import Predictor
+    from napari_regcon.types import Box
 
 _FULL = 255
 """The byte that stands for a probability of 1."""
@@ -96,7 +96,8 @@ class PixelOpinion:
             example = support.examples[stroke.example]
             view = example.view(2)
             tiles = found.setdefault(view.key, {})
-            yield from self._ask(predictor, view, _bounds(stroke, example), tiles)
+            in_plane = stroke.box.shift(example.box.start[-2:])
+            yield from self._ask(predictor, view, in_plane, tiles)
         self._tiles = found
         return predictor.classifier
 
@@ -131,7 +132,7 @@ def only(support: SupportSet, strokes: Sequence[Stroke]) -> SupportSet:
     """Return a support set of some strokes alone."""
     said = {i: np.zeros(e.labels.shape, bool) for i, e in enumerate(support.examples)}
     for stroke in strokes:
-        said[stroke.example] |= stroke.mask
+        said[stroke.example][stroke.box.slices] |= stroke.mask
     result = SupportSet(support.classes)
     result.examples = [
         replace(example, labels=np.where(said[i], example.labels, 0), complete=False)
@@ -139,9 +140,3 @@ def only(support: SupportSet, strokes: Sequence[Stroke]) -> SupportSet:
         if said[i].any()
     ]
     return result
-
-
-def _bounds(stroke: Stroke, example: SupportExample) -> Box:
-    """Return the box of a stroke in its plane."""
-    places = np.argwhere(stroke.mask) + np.array(example.box.start[-2:])
-    return Box(tuple(places.min(0).tolist()), tuple((places.max(0) + 1).tolist()))

@@ -32,6 +32,7 @@ from napari_regcon.worker.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_regcon.engine.aside import Aside
     from napari_regcon.engine.feature_store import FeatureStore
     from napari_regcon.engine.finetune import FineTuning
     from napari_regcon.engine.segmenter import Predictor
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from napari_regcon.worker.images import OpenImages
     from napari_regcon.worker.jobs import Emit, Steps
     from napari_regcon.worker.protocol import EngineEvent
+
+_ALL_DONE = object()
 
 
 class TrainingJobs:
@@ -130,7 +133,7 @@ class TrainingJobs:
                 if request.generation in self._finishing:
                     return
                 if shown := self._to_show.pop(request.generation, None):
-                    yield from _show(shown, tuning, images, emit)
+                    yield from _show(shown, tuning, images, aside, emit)
 
     def _forget(self, generation: int) -> None:
         self._finishing.discard(generation)
@@ -169,7 +172,9 @@ def _begin(
     return tuning, parent
 
 
-def _show(request: ShowTraining, tuning: FineTuning, images: OpenImages, emit: Emit) -> Steps:
+def _show(
+    request: ShowTraining, tuning: FineTuning, images: OpenImages, aside: Aside, emit: Emit
+) -> Steps:
     """Draw a box of a plane as the network is now; other work may come in between."""
     from napari_regcon.engine.finetuned_predictor import predictor_of
 
@@ -187,7 +192,8 @@ def _show(request: ShowTraining, tuning: FineTuning, images: OpenImages, emit: E
     image_id, prefix = request.image_id, request.prefix
     wanted = Preview(request.training, image_id, prefix, request.box, request.out)
     try:
-        for _ in jobs.preview(wanted, images[image_id], fit(), tell):
+        steps = jobs.preview(wanted, images[image_id], fit(), tell)
+        while (yield from aside(lambda: next(steps, _ALL_DONE))) is not _ALL_DONE:
             yield True
     except InputError as error:  # the image was closed meanwhile: no reason to stop learning
         emit(JobNote(request.training, Note(f"What is learnt cannot be shown. {error}")))
