@@ -69,27 +69,20 @@ def test_it_stands_still_between_layers_forward_and_back_while_others_compute(as
     assert any(6 < n < 12 for n in counts)
 
 
-def test_a_step_that_is_given_up_ends_at_its_next_layer_and_another_can_follow(aside, net):
+@pytest.mark.parametrize("n_layers", [2, 8])  # on the way forward, and on the way back
+def test_a_step_that_is_given_up_ends_at_its_next_layer_and_another_can_follow(
+    aside, net, n_layers
+):
     net, log = net
     steps = aside(lambda: learn(net))
-    while len(log) < 2:
-        next(steps)
-    before = len(log)
-    steps.close()
-    assert len(log) <= before + 1
-    log.clear()
-    run(aside(lambda: learn(net)))
-    assert len(log) == 12
-
-
-def test_it_can_be_given_up_on_the_way_back(aside, net):
-    net, log = net
-    steps = aside(lambda: learn(net))
-    while len(log) < 8:
+    while len(log) < n_layers:
         next(steps)
     before = len(log)
     steps.close()
     assert len(log) <= before + 2
+    log.clear()
+    run(aside(lambda: learn(net)))
+    assert len(log) == 12
 
 
 def test_what_a_step_raises_is_raised_and_leaves_nothing_behind(aside, net):

@@ -78,7 +78,7 @@ def test_taking_it_is_one_step_that_undo_takes_back_as_a_whole(painted, qtbot):
     marks = work_of(painted).state.marks
     assert marks.slices() == {(2,)}
     assert button(painted, "Take it").isHidden()
-    assert not work_of(painted).filled.data.any()
+    assert work_of(painted).filled is None
     settle(painted, qtbot)
     painted.core.live.request_once()
     told = [p for r in painted.client.of(Paint) for p in r.planes if p.prefix == (2,)][-1]
@@ -121,10 +121,25 @@ def test_corrections_in_the_layer_stay_and_newer_strokes_win(painted, qtbot):
 def test_what_is_filled_can_be_thrown_away(painted, qtbot):
     fill(painted, qtbot)
     before = np.array(work_of(painted).labels.data)
+    layer = work_of(painted).filled
+    painted.viewer.layers.selection.active = layer
     painted.core.filling.discard()
-    assert not work_of(painted).filled.data.any()
+    assert work_of(painted).filled is None
+    assert layer not in painted.viewer.layers
+    assert painted.viewer.layers.selection.active is work_of(painted).labels
     assert button(painted, "Take it").isHidden()
     np.testing.assert_array_equal(work_of(painted).labels.data, before)
+
+
+def test_the_layer_stays_while_another_slice_of_it_is_of_use(painted, qtbot):
+    fill(painted, qtbot)
+    layer = work_of(painted).filled
+    layer.brush_size = 1
+    layer.paint((5, 50, 50), 2)  # a correction where nothing is filled yet
+    painted.core.filling.discard()
+    assert work_of(painted).filled is layer
+    assert layer.data[5, 50, 50] == 2
+    assert not layer.data[2].any()
 
 
 def test_what_is_locked_is_respected(painted, qtbot):

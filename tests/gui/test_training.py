@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from napari_regcon.engine import weights
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
@@ -84,6 +85,8 @@ def test_steps_and_checks_are_shown(training, qtbot):
     say(training, qtbot, TrainingEvent(number, FinetuneCheck(10, {"background": 0.7}, True)))
     say(training, qtbot, TrainingEvent(number, FinetuneStep(11, 0.26, 0.6, 46.0)))
     assert panel._curves.points("background") == [(10, 0.7)]
+    legend = " ".join(label.text() for label in panel._curves.findChildren(QLabel))
+    assert legend.index("loss") < legend.index("background")
     assert [x for x, _ in panel._curves.points("loss")] == [10, 11]
     assert panel._curves.points("loss")[1][1] == pytest.approx(0.78)
 

@@ -62,21 +62,17 @@ class AdaptPanel(TrainingSection):
             "The middle of an image at half its size. Each colour is one of the regions that the "
             "network tells apart; they should follow what you see."
         )
-        legend = (*_LOSSES.values(), _RANK, _USED)
-        marks = (f'<span style="color:{color}">■</span>&nbsp;{name}' for name, color in legend)
-        self._legend = Hint(" ".join(marks))
         self._state = Hint()
         self._discard = ActionButton("Discard", "Delete these features.", self._want_discard)
         self._first: dict[str, float] = {}
-        self.fill(self._legend, self._picture, self._state, self._discard)
-        for widget in (self._legend, self._picture, self._discard):
+        self.fill(self._picture, self._state, self._discard)
+        for widget in (self._picture, self._discard):
             widget.hide()
         self.use_wanted.connect(lambda _name: self._discard.hide())
 
     def _begin(self) -> None:
         super()._begin()
         self._first.clear()
-        self._legend.show()
         self._picture.hide()
         self._discard.hide()
         self._state.say("")

@@ -15,15 +15,8 @@ from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_regcon._qt.layers import METADATA_KEY, placement, refresh_box, translation
-from napari_regcon._qt.plane_buffers import PlaneBuffers
+from napari_regcon._qt.plane_request import PlaneRequest
 from napari_regcon.types import Box
-from napari_regcon.worker.protocol import (
-    EngineDied,
-    JobDone,
-    JobFailed,
-    Preview,
-    PreviewDone,
-)
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -32,7 +25,7 @@ if TYPE_CHECKING:
     from napari_regcon._qt.live import LivePreview
     from napari_regcon._qt.results import Results
     from napari_regcon._qt.workspace import ImageWork, Workspace
-    from napari_regcon.worker.protocol import Configure
+    from napari_regcon.worker.protocol import Configure, PreviewDone
 
 GAP = 0.04
 """Free space between the two, as a share of the width of the image."""
@@ -72,15 +65,15 @@ class Comparison(QObject):
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
-        self._link = link
         self._live = live
         self._results = results
         self._model: Configure | None = None
-        self._buffers = PlaneBuffers()
+        self._request = PlaneRequest(workspace, link, "comparison", self)
         self._shown: tuple[ImageWork, Image, Labels] | None = None
-        self._asked: tuple[int, ImageWork, tuple[int, ...]] | None = None
         self._camera: tuple[Any, ...] | None = None
-        link.event.connect(self._on_event)
+        self._request.busy.connect(lambda busy: self.said.emit("Comparing …" if busy else ""))
+        self._request.found.connect(self._show)
+        self._request.failed.connect(self._on_failed)
         live.shown.connect(self._ask)
         workspace.current_changed.connect(self._clear)
         workspace.removed.connect(self._drop)
@@ -94,9 +87,7 @@ class Comparison(QObject):
         """Compare with another choice from now on, or with none."""
         self._model = model
         if model is None:
-            if self._asked is not None:
-                self._link.cancel(self._asked[0])
-                self._asked = None
+            self._request.cancel()
             self._clear()
             self.said.emit("")
         else:
@@ -104,44 +95,20 @@ class Comparison(QObject):
 
     def close(self) -> None:
         """Give the memory back."""
-        self._buffers.close()
+        self._request.close()
 
     def _ask(self, _shown: PreviewDone) -> None:
         work = self._workspace.current
         if self._model is None or work is None:
             return
-        generation = self._link.next_generation()
-        prefix = self._workspace.sight.visible_prefix(work)
-        self._asked = (generation, work, prefix)
-        whole = Box.of_shape(work.state.geometry.plane_shape)
-        out = self._buffers.of(work, "comparison").handle
-        self._link.send(
-            Preview(
-                generation, work.image_id, prefix, whole, out, kind="comparison", model=self._model
-            )
-        )
-        self.said.emit("Comparing …")
+        self._request.ask(work, self._model)
 
-    def _on_event(self, event: Any) -> None:
-        if self._asked is None:
-            return
-        generation, work, prefix = self._asked
-        match event:
-            case PreviewDone(final=True) if event.generation == generation:
-                self._asked = None
-                self._show(work, prefix)
-            case JobDone() if event.generation == generation:
-                self._asked = None
-            case JobFailed() if event.generation == generation:
-                self._asked = None
-                self._clear()
-                self.said.emit(f"Nothing to compare with: {event.message}")
-            case EngineDied() if generation in event.pending:
-                self._asked = None
-                self.said.emit("")
+    def _on_failed(self, message: str) -> None:
+        self._clear()
+        self.said.emit(f"Nothing to compare with: {message}")
 
-    def _show(self, work: ImageWork, prefix: tuple[int, ...]) -> None:
-        geometry, found = work.state.geometry, self._buffers.of(work, "comparison").array
+    def _show(self, work: ImageWork, prefix: tuple[int, ...], found: np.ndarray) -> None:
+        geometry = work.state.geometry
         layer = self._layer_of(work)
         if layer is None:  # the user has removed it
             return
@@ -194,11 +161,8 @@ class Comparison(QObject):
         return getattr(viewer, "scene", viewer).camera  # napari 0.9 has moved it
 
     def _drop(self, work: ImageWork) -> None:
-        if self._asked is not None and self._asked[1] is work:
-            self._asked = None
         if self._shown is not None and self._shown[0] is work:
             self._clear()
-        self._buffers.drop(work)
 
 
 def _copy_of(work: ImageWork) -> Image:

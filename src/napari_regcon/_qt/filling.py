@@ -7,7 +7,7 @@ the mark "complete" back as well: a few strokes marked complete would say someth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,18 +16,11 @@ from qtpy.QtCore import QObject, Signal
 from napari_regcon._qt.atoms import changes_of
 from napari_regcon._qt.layers import refresh_box
 from napari_regcon._qt.painting import paint_free
-from napari_regcon._qt.plane_buffers import PlaneBuffers
+from napari_regcon._qt.plane_request import PlaneRequest
 from napari_regcon.session.locks import Locks
 from napari_regcon.session.painted import crop
 from napari_regcon.types import Box
-from napari_regcon.worker.protocol import (
-    Configure,
-    EngineDied,
-    JobDone,
-    JobFailed,
-    Preview,
-    PreviewDone,
-)
+from napari_regcon.worker.protocol import Configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +45,14 @@ class _Taken:
     after: Patch
     marks: tuple[Mark, ...]
     undone: bool = False
+
+
+@dataclass(eq=False)
+class _Layer:
+    """What of a layer is of use: planes that are filled, and pixels that were corrected in it."""
+
+    filled: set[Prefix] = field(default_factory=set)
+    edited: Locks = field(default_factory=Locks)
 
 
 class Filling(QObject):
@@ -104,21 +105,21 @@ class Filling(QObject):
     ) -> None:
         super().__init__(parent)
         self._workspace = workspace
-        self._link = link
         self._watch = watch
         self._marking = marking
         self._results = results
         self._device = device
-        self._buffers = PlaneBuffers()
-        self._asked: tuple[int, ImageWork, Prefix] | None = None
         self._waits = False
-        self._edited: dict[Labels, Locks] = {}
+        self._layers: dict[Labels, _Layer] = {}
         self._taken: dict[tuple[ImageWork, Prefix], _Taken] = {}
-        link.event.connect(self._on_event)
+        self._request = PlaneRequest(workspace, link, "filled", self)
+        self._request.busy.connect(self.busy)
+        self._request.found.connect(self._show)
+        self._request.failed.connect(self.failed)
         watch.caught_up.connect(self._ask_if_waiting)
         labelling.painted.connect(self._follow_undo)
         workspace.removed.connect(self._drop)
-        workspace.layer_lost.connect(lambda *_: self.changed.emit())
+        workspace.layer_lost.connect(self._forget_layers)
 
     def is_filled(self, work: ImageWork, prefix: Prefix) -> bool:
         """Tell whether a plane is filled, and not taken yet."""
@@ -158,7 +159,7 @@ class Filling(QObject):
 
     def close(self) -> None:
         """Give the memory back."""
-        self._buffers.close()
+        self._request.close()
 
     def _final(self, work: ImageWork, prefix: Prefix) -> tuple[np.ndarray, np.ndarray]:
         """Return where the final labels are locked by hand, and what they are."""
@@ -175,52 +176,19 @@ class Filling(QObject):
         if not self._workspace.supply.tell_painted(work):
             self.noted.emit("The image could not be read. Choose it again in the section Image.")
             return
-        generation = self._link.next_generation()
-        prefix = self._workspace.sight.visible_prefix(work)
-        self._asked = (generation, work, prefix)
-        self._link.send(
-            Preview(
-                generation,
-                work.image_id,
-                prefix,
-                Box.of_shape(work.state.geometry.plane_shape),
-                self._buffers.of(work, "filled").handle,
-                kind="filled",
-                model=Configure(self._device(), "spread"),
-            )
-        )
-        self.busy.emit(True)
+        self._request.ask(work, Configure(self._device(), "spread"))
 
-    def _on_event(self, event: Any) -> None:
-        if self._asked is None:
-            return
-        generation, work, prefix = self._asked
-        match event:
-            case PreviewDone(final=True) if event.generation == generation:
-                self._end()
-                self._show(work, prefix)
-            case JobDone() if event.generation == generation:
-                self._end()
-            case JobFailed() if event.generation == generation:
-                self._end()
-                self.failed.emit(event.message)
-            case EngineDied() if generation in event.pending:
-                self._end()
-
-    def _end(self) -> None:
-        self._asked = None
-        self.busy.emit(False)
-
-    def _show(self, work: ImageWork, prefix: Prefix) -> None:
+    def _show(self, work: ImageWork, prefix: Prefix, found: np.ndarray) -> None:
         if work.filled is None:
             work.filled = self._results.add_layer(work, "filled", hide_background=False)
-            self._edited[work.filled] = Locks()
+            self._layers[work.filled] = _Layer()
             work.filled.events.paint.connect(self._on_edit)
         plane = self._plane(work, prefix)
         painted = np.zeros_like(plane)
         work.state.painted.patch(prefix).paint_on(painted)
-        corrected = self._edited[work.filled].locked(prefix, plane) & (painted == 0)
-        found = self._buffers.of(work, "filled").array
+        kept = self._layers[work.filled]
+        kept.filled.add(prefix)
+        corrected = kept.edited.locked(prefix, plane) & (painted == 0)
         np.copyto(plane, found, where=~corrected)
         work.filled.visible = True
         self._refresh(work, prefix)
@@ -230,10 +198,21 @@ class Filling(QObject):
         )
 
     def _clear(self, work: ImageWork, prefix: Prefix) -> None:
-        if work.filled is not None:
-            self._plane(work, prefix)[...] = 0
-            self._edited[work.filled].unlock_pixels(prefix)
+        layer = work.filled
+        if layer is None:
+            return
+        kept = self._layers[layer]
+        self._plane(work, prefix)[...] = 0
+        kept.edited.unlock_pixels(prefix)
+        kept.filled.discard(prefix)
+        if kept.filled or kept.edited.n_pixel_planes:
             self._refresh(work, prefix)
+            return
+        layers = self._workspace.viewer.layers
+        was_active = layers.selection.active is layer
+        layers.remove(layer)
+        if was_active and work.labels is not None:
+            layers.selection.active = work.labels
 
     def _refresh(self, work: ImageWork, prefix: Prefix) -> None:
         if work.filled is not None and prefix == self._workspace.sight.visible_prefix(work):
@@ -245,7 +224,9 @@ class Filling(QObject):
         work = next((w for w in self._workspace.works() if w.filled is event.source), None)
         if work is not None:
             for change in changes_of(event.value, work.state.geometry):
-                self._edited[event.source].lock_pixels(change.prefix, change.origin, change.mask)
+                self._layers[event.source].edited.lock_pixels(
+                    change.prefix, change.origin, change.mask
+                )
 
     def _follow_undo(self, work: ImageWork) -> None:
         """Take marks back where the user undid what was taken, and set them where it was redone."""
@@ -270,9 +251,11 @@ class Filling(QObject):
         plane: np.ndarray = self._labels(work, work.filled)[prefix]
         return plane
 
+    def _forget_layers(self) -> None:
+        there = [work.filled for work in self._workspace.works()]
+        self._layers = {layer: kept for layer, kept in self._layers.items() if layer in there}
+        self.changed.emit()
+
     def _drop(self, work: ImageWork) -> None:
-        if self._asked is not None and self._asked[1] is work:
-            self._end()
-        self._buffers.drop(work)
         for key in [key for key in self._taken if key[0] is work]:
             del self._taken[key]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pyqtgraph as pg
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_regcon._qt.parts import Hint
 
 _HEIGHT_PX = 150
 _DRAW_EVERY_MS = 500
@@ -13,7 +17,7 @@ _SMOOTH = 0.9
 
 
 class TrainingCurves(QWidget):
-    """A plot against steps, of values from 0 to about 1, each in its colour.
+    """A plot against steps, of values from 0 to about 1, each in its colour, with a legend.
 
     Parameters
     ----------
@@ -40,6 +44,8 @@ class TrainingCurves(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(view)
+        self._legend = Hint()
+        column.addWidget(self._legend)
         self._points: dict[str, tuple[list[float], list[float]]] = {}
         self._lines: dict[str, pg.PlotDataItem] = {}
         self._timer = QTimer(self)
@@ -53,6 +59,7 @@ class TrainingCurves(QWidget):
             self._box.removeItem(line)
         self._points.clear()
         self._lines.clear()
+        self._legend.say("")
 
     def points(self, name: str) -> list[tuple[float, float]]:
         """Return the points of a curve: step and value."""
@@ -77,6 +84,8 @@ class TrainingCurves(QWidget):
             self._lines[name] = pg.PlotDataItem(pen=pen)
             self._box.addItem(self._lines[name])
             self._points[name] = ([], [])
+            entry = f'<span style="color:{color}">■</span>&nbsp;{escape(name)}'
+            self._legend.say(f"{self._legend.text()} {entry}")
         xs, ys = self._points[name]
         xs.append(x)
         ys.append(y)
