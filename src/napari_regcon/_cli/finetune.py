@@ -8,7 +8,14 @@ from rich.text import Text
 
 from napari_regcon._cli.console import stderr, stdout
 from napari_regcon._cli.learn import LabelFiles, read_support, report, report_classes
-from napari_regcon._cli.options import DeviceOption, check_network_file, described
+from napari_regcon._cli.options import (
+    AxesOption,
+    ClassesOption,
+    DeviceOption,
+    ImageArgument,
+    check_network_file,
+    described,
+)
 from napari_regcon.config import FinetuneConfig
 
 if TYPE_CHECKING:
@@ -21,7 +28,7 @@ _SAY_EVERY_S = 10.0
 
 
 def finetune(
-    image: Annotated[Path, typer.Argument(help="The image: TIFF, zarr, MRC, NPY or PNG.")],
+    image: ImageArgument,
     *,
     labels: Annotated[
         list[Path],
@@ -52,10 +59,7 @@ def finetune(
             help="Slices with any label are finished: what is not painted on them is background.",
         ),
     ] = False,
-    classes: Annotated[
-        str | None,
-        typer.Option(help="Names of the painted values in increasing order, such as 'er,golgi'."),
-    ] = None,
+    classes: ClassesOption = None,
     support_image: Annotated[
         list[Path] | None,
         typer.Option(
@@ -63,10 +67,7 @@ def finetune(
             "order for several. One --labels more than these: the first is for IMAGE."
         ),
     ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(help="Axes of IMAGE, such as ZYX, where the file does not say or is wrong."),
-    ] = None,
+    axes: AxesOption = None,
     device: DeviceOption = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files, and begin anew.")

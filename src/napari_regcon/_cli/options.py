@@ -140,3 +140,22 @@ DEVICE: Any = typer.Option(
 )
 DeviceOption = Annotated[str, DEVICE]
 """The option of every command that computes."""
+
+ImageArgument = Annotated[Path, typer.Argument(help="The image: TIFF, zarr, MRC, NPY or PNG.")]
+"""The image that a command works on."""
+ResultOption = Annotated[
+    Path, typer.Option("--out", help="The result, a name that ends in .zarr, .tif or .tiff.")
+]
+"""Where a command writes labels."""
+AxesOption = Annotated[
+    str | None,
+    typer.Option(help="Axes of IMAGE, such as ZYX, where the file does not say or is wrong."),
+]
+"""The option of every command that reads an image."""
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(help="Names of the painted values in increasing order, such as 'er,golgi'."),
+]
+"""The option of every command that reads painted labels."""
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+"""The option of every command that writes labels."""

@@ -1,22 +1,26 @@
 """``napari-regcon regions``: the pieces that an image falls into, as a label file."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_regcon._cli.console import follow, peak_memory
 from napari_regcon._cli.learn import report
-from napari_regcon._cli.options import DeviceOption, described
+from napari_regcon._cli.options import (
+    AxesOption,
+    DeviceOption,
+    ImageArgument,
+    OverwriteOption,
+    ResultOption,
+    described,
+)
 from napari_regcon.config import RegionsConfig
 
 
 def regions(
-    image: Annotated[Path, typer.Argument(help="The image: TIFF, zarr, MRC, NPY or PNG.")],
+    image: ImageArgument,
     *,
-    out: Annotated[
-        Path, typer.Option("--out", help="The result, a name that ends in .zarr, .tif or .tiff.")
-    ],
+    out: ResultOption,
     granularity: Annotated[
         float, described(RegionsConfig, "granularity")
     ] = RegionsConfig.granularity,
@@ -34,11 +38,8 @@ def regions(
         ),
     ] = None,
     device: DeviceOption = "auto",
-    axes: Annotated[
-        str | None,
-        typer.Option(help="Axes of IMAGE, such as ZYX, where the file does not say or is wrong."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    axes: AxesOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Cut an image into regions that follow its edges; no labels needed."""
     from napari_regcon.data.volumes import open_volume

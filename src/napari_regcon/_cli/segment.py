@@ -13,7 +13,14 @@ from napari_regcon._cli.learn import (
     learn_from_session,
     report,
 )
-from napari_regcon._cli.options import DEVICE, check_method, with_method_options
+from napari_regcon._cli.options import (
+    DEVICE,
+    AxesOption,
+    ClassesOption,
+    OverwriteOption,
+    check_method,
+    with_method_options,
+)
 from napari_regcon.errors import InputError
 
 
@@ -83,10 +90,7 @@ def segment(
         typer.Option(help="Also write the probability of each class, as 0 to 255."),
     ] = None,
     device: Annotated[str | None, DEVICE] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(help="Names of the painted values in increasing order, such as 'er,golgi'."),
-    ] = None,
+    classes: ClassesOption = None,
     support_image: Annotated[
         list[Path] | None,
         typer.Option(
@@ -95,11 +99,8 @@ def segment(
             "With --session: where other images with strokes are now.",
         ),
     ] = None,
-    axes: Annotated[
-        str | None,
-        typer.Option(help="Axes of IMAGE, such as ZYX, where the file does not say or is wrong."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    axes: AxesOption = None,
+    overwrite: OverwriteOption = False,
     parameters: dict[str, Any],
 ) -> None:
     """Segment a volume from labels painted on some of its slices, or repeat a session."""

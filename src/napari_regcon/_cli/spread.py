@@ -7,11 +7,18 @@ import typer
 
 from napari_regcon._cli.console import follow, peak_memory
 from napari_regcon._cli.learn import LabelFiles, read_support, report, report_classes
-from napari_regcon._cli.options import DeviceOption
+from napari_regcon._cli.options import (
+    AxesOption,
+    ClassesOption,
+    DeviceOption,
+    ImageArgument,
+    OverwriteOption,
+    ResultOption,
+)
 
 
 def spread(
-    image: Annotated[Path, typer.Argument(help="The image: TIFF, zarr, MRC, NPY or PNG.")],
+    image: ImageArgument,
     *,
     labels: Annotated[
         Path,
@@ -21,19 +28,11 @@ def spread(
             "class. The result has the same values.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", help="The result, a name that ends in .zarr, .tif or .tiff.")
-    ],
-    classes: Annotated[
-        str | None,
-        typer.Option(help="Names of the painted values in increasing order, such as 'er,golgi'."),
-    ] = None,
+    out: ResultOption,
+    classes: ClassesOption = None,
     device: DeviceOption = "auto",
-    axes: Annotated[
-        str | None,
-        typer.Option(help="Axes of IMAGE, such as ZYX, where the file does not say or is wrong."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    axes: AxesOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Spread strokes over the regions of their slices, so that every pixel there has a class."""
     from napari_regcon.data.export import check_path
