@@ -323,6 +323,21 @@ def test_fitting_can_be_stopped_between_crops(segmenter, phantom):
     assert steps == 2 * 2 * 3
 
 
+def test_a_tile_can_be_stopped_between_classes(segmenter, phantom):
+    image, support = phantom
+    predictor = segmenter(ensemble=2).fit(support)
+    view, tile = view_of(image[1]), Box((0, 0), predictor.tile_shape)
+    answers = []
+
+    def predict():
+        answers.append((yield from predictor.predict_in_steps(view, tile)))
+
+    assert len(list(predict())) == sum(len(tasks) for tasks in predictor._draws)
+    np.testing.assert_array_equal(answers[0], predictor.predict_tile(view, tile))
+    parts = list(predictor.predict_parts(view, tile, [tile]))
+    assert parts.count(None) == len(parts) - 1
+
+
 def test_strokes_alone_are_refused(segmenter):
     image, truth = stack()
     labels = np.zeros(truth.shape, np.uint8)

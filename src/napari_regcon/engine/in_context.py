@@ -86,8 +86,15 @@ class InContextPredictor(Predictor):
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
         """Return float32 probabilities ``(n_classes, *tile.shape)``."""
+        return run(self.predict_in_steps(view, tile))
+
+    def predict_in_steps(self, view: ImageView, tile: Box) -> Generator[None, None, np.ndarray]:
+        """Do the same as :meth:`predict_tile`, yielding after every class."""
         images: dict[tuple[int, int], np.ndarray] = {}
-        draws = [self._one_draw(view, tile, tasks, images) for tasks in self._draws]
+        draws = []
+        for tasks in self._draws:
+            found = yield from self._one_draw(view, tile, tasks, images)
+            draws.append(found)
         return np.ascontiguousarray(torch.stack(draws).mean(0).cpu().numpy())
 
     def reduce_memory(self) -> bool:
@@ -101,7 +108,7 @@ class InContextPredictor(Predictor):
         tile: Box,
         tasks: list[Task],
         images: dict[tuple[int, int], np.ndarray],
-    ) -> Tensor:
+    ) -> Generator[None, None, Tensor]:
         """Return the probabilities ``(n_classes, *tile.shape)`` that follow from one draw.
 
         Each answer gives the odds of a class against all else. Given that exactly one class is
@@ -116,6 +123,7 @@ class InContextPredictor(Predictor):
                 around = _around(view, tile, task.crop_px)
                 images[key] = network_image(around, task.crop_px, task.downscale)
             answers.append(_inside(self._logits(images[key], task), task.downscale, tile))
+            yield
         scores = torch.full_like(answers[0], -torch.inf).repeat(len(self.classes), 1, 1)
         if self._background is not None:
             scores[self._background - 1] = 0

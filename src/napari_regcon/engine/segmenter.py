@@ -19,7 +19,7 @@ from napari_regcon.errors import InputError
 from napari_regcon.types import CANONICAL_AXES, Box, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from napari_regcon.data.normalize import Normalization
     from napari_regcon.data.support import SupportSet
@@ -144,9 +144,14 @@ class Predictor(abc.ABC):
         """
         return None
 
+    def predict_in_steps(self, view: ImageView, tile: Box) -> Generator[None, None, np.ndarray]:
+        """Do the same as :meth:`predict_tile`, yielding where a tile that takes long can wait."""
+        yield from ()
+        return self.predict_tile(view, tile)
+
     def predict_parts(
         self, view: ImageView, box: Box, tiles: Iterable[Box]
-    ) -> Iterator[tuple[Box, np.ndarray] | None]:
+    ) -> Generator[tuple[Box, np.ndarray] | None, None, None]:
         """Predict a box tile by tile, so that each part can be shown when it is there.
 
         Parameters
@@ -173,7 +178,8 @@ class Predictor(abc.ABC):
         for tile in tiles:
             common = tile.intersect(box)
             inside = _inside(common, tile)
-            values = self.predict_tile(view, tile)[:, *inside]
+            found = yield from self.predict_in_steps(view, tile)
+            values = found[:, *inside]
             if exact:
                 yield common, values
                 continue
