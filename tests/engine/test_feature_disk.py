@@ -199,7 +199,7 @@ def test_nothing_is_written_while_somebody_waits(open_store, stack):
 def test_a_volume_too_large_for_the_disk_does_not_drive_out_what_is_there(open_store, stack):
     mean = Counting()
     store = open_store(limit_bytes=6 * TILE_BYTES)
-    run(store.get_in_steps(view_of(stack), TILE, mean, CPU, in_passing=True))
+    run(store.get_in_steps(view_of(stack), TILE, mean, CPU, use="in passing"))
     settle(store)
     assert store.disk.usage_bytes == 0
     store.get(view_of(stack, 1), TILE, mean, CPU)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_regcon.data.normalize import Normalization
+from napari_regcon.data.support import SupportSet
 from napari_regcon.data.views import ImageView
-from napari_regcon.engine import feature_memory
+from napari_regcon.engine import feature_memory, feature_source
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.features import (
     ConcatExtractor,
@@ -135,21 +136,46 @@ def test_of_a_volume_that_does_not_fit_hardly_anything_stays(stack, monkeypatch)
     store = FeatureStore(5 * tile_bytes)
     store.get(view, tiles[-1], mean, CPU)
     for tile in tiles:
-        run(store.get_in_steps(view, tile, mean, CPU, in_passing=True))
+        run(store.get_in_steps(view, tile, mean, CPU, use="in passing"))
     # Four small ones that came last, and what a preview had asked for.
     assert [store.has(view, t, mean, CPU) for t in tiles] == [False, False, *[True] * 5]
     # One that a preview asks for is kept like any other.
     store.get(view, tiles[2], mean, CPU)
     for tile in tiles[:2]:
-        run(store.get_in_steps(view, tile, mean, CPU, in_passing=True))
+        run(store.get_in_steps(view, tile, mean, CPU, use="in passing"))
     assert [store.has(view, t, mean, CPU) for t in tiles] == [True, True, True, False, *[True] * 3]
+
+
+def test_what_is_out_of_sight_drives_out_nothing_of_its_plane(stack):
+    mean, view, other = LocalMean(), view_of(stack), view_of(stack, prefix=(1,))
+    tiles = [Box((0, x), (16, x + 16)) for x in (0, 16, 32)]
+    store = FeatureStore(3 * 16 * 16 * 4, dtype=torch.float32)
+    for tile in tiles[:2]:
+        store.get(other, tile, mean, CPU)
+    store.get(view, tiles[0], mean, CPU)
+    for tile in tiles:  # the first is on screen; there is room for all once the others go
+        run(store.get_in_steps(view, tile, mean, CPU, use="out of sight"))
+    assert [store.has(view, tile, mean, CPU) for tile in tiles] == [True, True, True]
+    assert not any(store.has(other, tile, mean, CPU) for tile in tiles[:2])
+    more = Box((16, 0), (32, 16))
+    run(store.get_in_steps(view, more, mean, CPU, use="out of sight"))
+    assert not store.has(view, more, mean, CPU)
+    # Once it is on screen, it stays, and what was out of sight goes first.
+    store.get(view, tiles[0], mean, CPU)
+    store.get(view, more, mean, CPU)
+    assert [store.has(view, tile, mean, CPU) for tile in (*tiles, more)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_of_a_volume_that_fits_everything_stays(stack, monkeypatch):
     monkeypatch.setattr(feature_memory, "PASSING_BYTES", 0)
     store, mean = FeatureStore(stack.size * 2), LocalMean()
     for z in (0, 1):
-        run(store.get_in_steps(view_of(stack, prefix=(z,)), TILE, mean, CPU, in_passing=True))
+        run(store.get_in_steps(view_of(stack, prefix=(z,)), TILE, mean, CPU, use="in passing"))
     assert store.usage_bytes == 2 * TILE.size * 2
 
 
@@ -264,3 +290,64 @@ def test_filter_banks_with_other_parameters_have_other_fingerprints():
         FilterBankExtractor([1.0], (2.0, 1.0, 1.0)),
     ]
     assert len({b.fingerprint for b in banks}) == len(banks)
+
+
+# ------------------------------------------------------------------------------ painted pixels
+
+
+@pytest.fixture
+def source(monkeypatch):
+    monkeypatch.setitem(feature_source.TILE_SHAPES, 2, (16, 16))
+    store = FeatureStore(16 * 16 * 4, dtype=torch.float32)  # one tile fits
+    return feature_source.FeatureSource(LocalMean(), store, CPU)
+
+
+def gathered(source, stack, labels):
+    """Return the features of painted pixels, on a plane of them, as a new stroke has them found."""
+    support = SupportSet(("one", "two"))
+    support.add(Volume(stack, "ZYX"), labels)
+    (example,) = support.examples
+    values, said = run(source.painted(example, 0))
+    where, again = feature_source._painted_pixels(example, 2, 0)
+    np.testing.assert_array_equal(said, again)
+    found = np.full(stack.shape[1:], np.nan, np.float32)
+    found[tuple(where.T)] = values[:, 0]
+    return found
+
+
+def test_a_new_stroke_looks_up_its_own_tile_alone(source, stack):
+    labels = np.zeros(stack.shape, np.uint8)
+    labels[0, 2, 2:9], labels[0, 60, 40:46] = 1, 2
+    first = gathered(source, stack, labels)
+    assert len(source.extractor.computed) == 2
+    labels[0, 6, 3:12] = 2
+    second = gathered(source, stack, labels)
+    assert source.extractor.computed[2:] == [(0, 0)]
+    fresh = feature_source.FeatureSource(LocalMean(), FeatureStore(dtype=torch.float32), CPU)
+    np.testing.assert_array_equal(second, gathered(fresh, stack, labels))
+    np.testing.assert_array_equal(second[60], first[60])
+    labels[0, 6] = 0  # fewer of them: nothing has to be looked up
+    np.testing.assert_array_equal(gathered(source, stack, labels), first)
+    assert len(source.extractor.computed) == 3
+    source.store.forget(stack)
+    gathered(source, stack, labels)
+    assert len(source.extractor.computed) == 5
+
+
+@given(st.integers(5, 40), st.integers(0, 3))
+def test_pixels_that_are_chosen_stay_so_while_more_are_painted(n, seed):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feature_source, "MAX_PIXELS_PER_CLASS", 100)
+        chosen = []
+        for rows in (20, 40):
+            labels = np.zeros((1, 64, 48), np.uint8)
+            labels[0, :rows, :n] = 1
+            labels[0, 60, 40] = 2
+            support = SupportSet(("one", "two"))
+            support.add(Volume(np.zeros((1, 64, 48), np.uint8), "ZYX"), labels)
+            where, said = feature_source._painted_pixels(support.examples[0], 2, seed)
+            chosen.append({tuple(row) for row, value in zip(where, said, strict=True) if not value})
+    before, after = chosen
+    assert {row for row in after if row[0] < 20} <= before
+    if 40 * n > 200:
+        assert len(after) == pytest.approx(100, abs=60)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_regcon.errors import InputError
 from napari_regcon.session.marks import CompleteMarks
-from napari_regcon.session.painted import EMPTY, PaintedPlanes, crop
+from napari_regcon.session.painted import EMPTY, PaintedPlanes, crop, patched
 from napari_regcon.types import Box
 
 SHAPE = (4, 20, 30)
@@ -120,3 +120,51 @@ def test_marks_describe_themselves():
     )
     flat = CompleteMarks((8, 8))
     assert flat.add_slice(()).describe() == "whole image"
+
+
+SMALL = (9, 12)
+
+
+@st.composite
+def boxes(draw):
+    """Draw a box inside the plane, that may be empty."""
+    ends = [sorted(draw(st.tuples(*[st.integers(0, n)] * 2))) for n in SMALL]
+    return Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))
+
+
+@st.composite
+def planes(draw, dtype=np.uint8):
+    """Draw a plane of which a few pixels are painted."""
+    plane = np.zeros(SMALL, dtype)
+    for y, x, value in draw(
+        st.lists(st.tuples(st.integers(0, 8), st.integers(0, 11), st.integers(1, 3)), max_size=6)
+    ):
+        plane[y, x] = value
+    return plane
+
+
+@given(planes(), planes(np.int32), boxes())
+def test_looking_at_what_may_have_changed_finds_the_same_as_looking_at_all(before, other, box):
+    known = crop(before)
+    after = before.astype(other.dtype)
+    after[box.slices] = other[box.slices]
+    found, expected = patched(known, after, box), crop(after)
+    assert found.same(expected)
+    assert found.counts == expected.counts
+    assert (found is known) == expected.same(known)
+    assert known.same(crop(before))  # is not written to
+    again = PaintedPlanes(CompleteMarks((1, *SMALL)))
+    again.update((0,), before)
+    again.take_changes()
+    assert again.update((0,), after, box) == (not expected.same(known))
+    assert again.patch((0,)).same(expected)
+    assert again.has_changes == (not expected.same(known))
+
+
+def test_values_that_cannot_be_classes_are_refused_in_a_box_too():
+    plane = np.zeros(SMALL, np.int32)
+    known = crop(plane)
+    plane[3, 4] = 300
+    assert patched(known, plane, Box((0, 0), (3, 12))) is known
+    with pytest.raises(InputError, match="300"):
+        patched(known, plane, Box((2, 2), (5, 8)))

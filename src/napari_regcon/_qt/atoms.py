@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_regcon.session.corrections import PlaneChange
+from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,6 +41,25 @@ def planes_of(atom: Any, geometry: Geometry) -> Iterator[Prefix]:
     else:
         rows = np.unique(_index_table(atom, geometry)[:, :-2], axis=0)
         yield from (tuple(int(i) for i in row) for row in rows)
+
+
+def boxes_of(atom: Any, geometry: Geometry) -> Iterator[tuple[Prefix, Box]]:
+    """Iterate over the planes that an item of the history touches, with the Y, X box on each.
+
+    Parameters
+    ----------
+    atom, geometry
+        As in :func:`planes_of`.
+    """
+    if hasattr(atom, "slice_key"):
+        spans = [atom.slice_key[s].indices(geometry.layer_shape[s]) for s in geometry.order[-2:]]
+        box = Box(tuple(start for start, _, _ in spans), tuple(stop for _, stop, _ in spans))
+        yield from ((prefix, box) for prefix in planes_of(atom, geometry))
+        return
+    table = _index_table(atom, geometry)
+    for prefix in planes_of(atom, geometry):
+        rows = table[(table[:, :-2] == prefix).all(axis=1)][:, -2:]
+        yield prefix, Box(tuple(rows.min(axis=0).tolist()), tuple((rows.max(axis=0) + 1).tolist()))
 
 
 def changes_of(item: Iterable[Any], geometry: Geometry) -> Iterator[PlaneChange]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
-from napari_regcon._qt.atoms import planes_of
+from napari_regcon._qt.atoms import boxes_of
 from napari_regcon.errors import InputError
+from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,8 +80,9 @@ class PaintTracker(QObject):
         self._visible = visible
         self._labels = geometry.label_array(layer.data)
         self._shown = visible()
-        self._edited: dict[Prefix, None] = {}
-        self._unread: dict[Prefix, None] = {}
+        self._edited: dict[Prefix, Box | None] = {}
+        """Where; None for anywhere on the plane."""
+        self._unread: dict[Prefix, Box | None] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(lambda: self._compare_some(SLICE_S))
@@ -99,6 +101,9 @@ class PaintTracker(QObject):
     def look_at(self, planes: Iterable[Prefix]) -> None:
         """Compare these planes soon: they may have been edited."""
         self._edited |= dict.fromkeys(planes)
+        self._notice()
+
+    def _notice(self) -> None:
         if self._edited:
             self._timer.start()
             self._noticed.emit()
@@ -121,8 +126,8 @@ class PaintTracker(QObject):
 
     def finish(self) -> bool:
         """Look at all edited planes, telling nobody; return whether anything was new."""
-        edited, self._edited = list(self._edited), {}
-        new = [self._compare(prefix) for prefix in edited]
+        edited, self._edited = self._edited, {}
+        new = [self._compare(prefix, box) for prefix, box in edited.items()]
         return any(new)
 
     def close(self) -> None:
@@ -135,7 +140,11 @@ class PaintTracker(QObject):
 
     def _on_paint(self, event: Any) -> None:
         # napari may tell of a stroke before it is in the data, so nothing is compared right now.
-        self.look_at(p for atom in event.value for p in planes_of(atom, self._geometry))
+        for atom in event.value:
+            for prefix, box in boxes_of(atom, self._geometry):
+                known = self._edited.get(prefix, box)
+                self._edited[prefix] = known and _around(known, box)
+        self._notice()
 
     def _on_refresh(self, _event: Any = None) -> None:
         shown, before = self._visible(), self._shown
@@ -162,8 +171,7 @@ class PaintTracker(QObject):
         was_behind = self.behind
         while (queue := self._edited or self._unread) and time.perf_counter() < end:
             prefix = next(iter(queue))
-            del queue[prefix]
-            changed |= self._compare(prefix)
+            changed |= self._compare(prefix, queue.pop(prefix))
         if not queue:
             self._timer.stop()
         if changed:
@@ -171,9 +179,9 @@ class PaintTracker(QObject):
         if not self.behind and (was_behind or not self.scanning):
             self.caught_up.emit()
 
-    def _compare(self, prefix: Prefix) -> bool:
+    def _compare(self, prefix: Prefix, box: Box | None) -> bool:
         try:
-            return self._painted.update(prefix, np.asarray(self._labels[prefix]))
+            return self._painted.update(prefix, np.asarray(self._labels[prefix]), box)
         except InputError as error:
             self._forget_queues()
             self.refused.emit(str(error))
@@ -182,3 +190,8 @@ class PaintTracker(QObject):
     def _forget_queues(self) -> None:
         self._edited.clear()
         self._unread.clear()
+
+
+def _around(one: Box, other: Box) -> Box:
+    """Return the smallest box that holds both."""
+    return Box(tuple(map(min, one.start, other.start)), tuple(map(max, one.stop, other.stop)))

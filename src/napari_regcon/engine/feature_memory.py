@@ -79,23 +79,37 @@ class FeatureMemory:
         found = self._tiles.get(key)
         return found is not None and found.array() is array
 
-    def find(self, key: tuple[Any, ...], array: object) -> KeptTile | None:
-        """Return a tile that is there, as the one that was asked for last."""
+    def find(self, key: tuple[Any, ...], array: object, *, touch: bool = True) -> KeptTile | None:
+        """Return a tile that is there, and let it count as the one asked for last, if wanted."""
         if not self.has(key, array):
             return None
-        self._tiles.move_to_end(key)
+        if touch:
+            self._tiles.move_to_end(key)
         return self._tiles[key]
 
-    def keep(self, key: tuple[Any, ...], tile: KeptTile) -> None:
-        """Keep a tile instead of one that was computed from the same, if there can be room."""
+    def keep(self, key: tuple[Any, ...], tile: KeptTile, *, yields: bool = False) -> None:
+        """Keep a tile instead of one that was computed from the same, if there can be room.
+
+        Parameters
+        ----------
+        key : tuple
+            What it was computed from; the view it lies in comes first.
+        tile : KeptTile
+            The tile.
+        yields : bool
+            Do not keep it where another tile of the same view would have to go.
+        """
         if key in self._tiles:
             self._drop(key)
-        if tile.n_bytes > self.capacity_bytes:
+        if tile.n_bytes > self.capacity_bytes - (self._of_view(key[0]) if yields else 0):
             return
         self._tiles[key] = tile
         self.usage_bytes += tile.n_bytes
         passing = [key for key, kept in self._tiles.items() if kept.in_passing]
         self._shrink(passing, PASSING_BYTES)
+        if yields:
+            others = [other for other in self._tiles if other[0] != key[0]]
+            self._shrink(others, self.capacity_bytes - self._of_view(key[0]))
         self._drop_samples(self.capacity_bytes)
         self._shrink(list(self._tiles), self.capacity_bytes)
 
@@ -126,6 +140,10 @@ class FeatureMemory:
         """Drop everything."""
         for key in list(self._tiles):
             self._drop(key)
+
+    def _of_view(self, view: object) -> int:
+        """Return the size of the tiles of a view."""
+        return sum(kept.n_bytes for key, kept in self._tiles.items() if key[0] == view)
 
     def _drop_samples(self, limit_bytes: int) -> None:
         """Drop what was picked, least recent tiles first, until all is below a limit, if it can."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.support import SupportExample
     from napari_regcon.data.views import ImageView
-    from napari_regcon.engine.feature_store import FeatureStore
+    from napari_regcon.engine.feature_store import FeatureStore, Use
     from napari_regcon.engine.features import FeatureExtractor
 
 TILE_SHAPES = {2: (512, 512), 3: (16, 128, 128)}
 """Tiles of planes and stacks; larger ones share more of their halo, smaller ones show sooner."""
+
+_PERIOD_PX = 509
 
 MAX_PIXELS_PER_CLASS = 4000
 """Painted pixels used of each class, so that a fit stays quick however much is painted."""
@@ -48,8 +51,8 @@ class FeatureSource:
 
     Attributes
     ----------
-    is_in_passing : bool
-        Whether every tile of a volume is asked for once; see :meth:`FeatureStore.get_in_steps`.
+    use : str
+        What tiles are asked for; see :meth:`FeatureStore.get_in_steps`.
     """
 
     def __init__(
@@ -63,13 +66,13 @@ class FeatureSource:
         self.store = store
         self.device = device
         self.tile_shape = TILE_SHAPES[extractor.spatial_ndim]
-        self.is_in_passing = False
+        self.use: Use = "on screen"
         self._margin = (0,) * (extractor.spatial_ndim - 2) + (margin_px,) * 2
 
-    def in_passing(self) -> FeatureSource:
-        """Return the same for work that asks for every tile of a volume once."""
+    def used(self, use: Use) -> FeatureSource:
+        """Return the same for tiles that are asked for something else."""
         other = copy.copy(self)
-        other.is_in_passing = True
+        other.use = use
         return other
 
     def around(self, view: ImageView, tile: Box) -> Box:
@@ -88,14 +91,12 @@ class FeatureSource:
     def tile_in_steps(self, view: ImageView, tile: Box) -> Generator[None, None, torch.Tensor]:
         """Do the same as :meth:`tile`, yielding wherever it can be stopped."""
         whole = self.around(view, tile)
-        return self.store.get_in_steps(
-            view, whole, self.extractor, self.device, in_passing=self.is_in_passing
-        )
+        return self.store.get_in_steps(view, whole, self.extractor, self.device, use=self.use)
 
     def at(
         self, view: ImageView, where: np.ndarray
     ) -> Generator[tuple[np.ndarray, np.ndarray] | None, None, None]:
-        """Gather features at some pixels, tile by tile.
+        """Gather features at painted pixels, tile by tile; those of a pixel are looked up once.
 
         Parameters
         ----------
@@ -121,10 +122,15 @@ class FeatureSource:
                 continue
             whole = self.around(view, tile)
             flat = np.ravel_multi_index(tuple((where[rows] - whole.start).T), whole.shape)
-            index = torch.from_numpy(flat).to(self.device)
-            features = yield from self.tile_in_steps(view, tile)
-            values = features.flatten(1).index_select(1, index)
-            yield rows, values.T.float().cpu().numpy()
+            array = view.volume.data
+            key = (view.key, whole, self.extractor.fingerprint, self.device)
+            values = self.store.painted.find(key, array, flat)
+            if values is None:
+                index = torch.from_numpy(flat).to(self.device)
+                features = yield from self.tile_in_steps(view, tile)
+                values = features.flatten(1).index_select(1, index).T.cpu().numpy()
+                self.store.painted.keep(key, array, flat, values)
+            yield rows, values.astype(np.float32)
 
     def painted(
         self, example: SupportExample, seed: int
@@ -140,10 +146,10 @@ class FeatureSource:
             float32 ``(n, n_features)``, and their ``(n,)`` class indices.
         """
         key = (self.extractor.fingerprint, seed)
-        known = self.store.gathered.get(example)
+        known = self.store.painted.examples.get(example)
         if known is None or known[0] != key:
             n_spatial = self.extractor.spatial_ndim
-            where, labels = _painted_pixels(example, n_spatial, np.random.default_rng(seed))
+            where, labels = _painted_pixels(example, n_spatial, seed)
             n_features = self.extractor.n_features(example.volume.n_channels)
             values = np.empty((len(labels), n_features), np.float32)
             for found in self.at(example.view(n_spatial), where):
@@ -152,7 +158,7 @@ class FeatureSource:
                     values[rows] = part
                 yield
             known = (key, values, labels)
-            self.store.gathered[example] = known
+            self.store.painted.examples[example] = known
         return known[1], known[2]
 
     def reduce_memory(self) -> bool:
@@ -160,22 +166,41 @@ class FeatureSource:
         return self.store.reduce_memory(math.prod(self.tile_shape))
 
 
-def evenly(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Choose rows so that no class has many more than ``MAX_PIXELS_PER_CLASS``."""
+def evenly(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Choose rows so that no class has many more than ``MAX_PIXELS_PER_CLASS``.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        ``(n,)`` class indices.
+    numbers : numpy.ndarray
+        ``(n,)`` drawn evenly from [0, 1); the rows with the lowest of each class are chosen.
+    """
     counts = np.bincount(labels)
     chance = np.minimum(1.0, MAX_PIXELS_PER_CLASS / np.maximum(counts, 1))
-    return np.nonzero(rng.random(len(labels)) < chance[labels])[0]
+    return np.nonzero(numbers < chance[labels])[0]
 
 
 def _painted_pixels(
-    example: SupportExample, n_spatial: int, rng: np.random.Generator
+    example: SupportExample, n_spatial: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose painted pixels of an example: ``(n, n_spatial)`` places in its view, and classes."""
     # Several times quicker than over two axes.
     inside = np.flatnonzero(example.labels)
     labels = example.labels.ravel()[inside].astype(np.int64) - 1
-    kept = evenly(labels, rng)
-    where = np.zeros((len(kept), n_spatial), dtype=np.int64)
-    where[:, -2:] = np.stack(np.unravel_index(inside[kept], example.labels.shape), 1)
-    where += np.asarray(example.box.start[len(example.box.start) - n_spatial :])
+    rows, columns = np.unravel_index(inside, example.labels.shape)
+    rows, columns = rows + example.box.start[-2], columns + example.box.start[-1]
+    kept = evenly(labels, _numbers(seed)[rows % _PERIOD_PX, columns % _PERIOD_PX])
+    where = np.empty((len(kept), n_spatial), dtype=np.int64)
+    where[:] = example.box.start[len(example.box.start) - n_spatial :]
+    where[:, -2:] = np.stack([rows[kept], columns[kept]], 1)
     return where, labels[kept]
+
+
+@lru_cache(maxsize=4)
+def _numbers(seed: int) -> np.ndarray:
+    """Return a number from [0, 1) for each place of a plane, which repeat.
+
+    A pixel that was chosen stays so while others are painted, until its class has too many.
+    """
+    return np.random.default_rng(seed).random((_PERIOD_PX, _PERIOD_PX), np.float32)

@@ -10,13 +10,14 @@ import hashlib
 import math
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
 from napari_regcon.engine.feature_disk import Pace
 from napari_regcon.engine.feature_memory import FeatureMemory, KeptTile
+from napari_regcon.engine.painted_features import PaintedFeatures
 from napari_regcon.engine.segmenter import run
 from napari_regcon.types import Box
 
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_regcon.data.support import SupportExample
     from napari_regcon.data.views import ImageView
     from napari_regcon.engine.feature_disk import FeatureDisk
     from napari_regcon.engine.features import FeatureExtractor
+
+Use = Literal["on screen", "out of sight", "in passing"]
+"""What a tile is asked for, which decides how long it stays."""
 
 SMALLEST_PART_PX = 32 * 32
 """Tiles are not computed in parts smaller than this."""
@@ -50,6 +53,8 @@ class FeatureStore:
     disk : FeatureDisk or None
         Where tiles are kept beyond the memory and this process. It serves the processor only:
         a GPU computes features quicker than a disk reads them.
+    painted : PaintedFeatures
+        Features of painted pixels.
 
     Notes
     -----
@@ -61,8 +66,7 @@ class FeatureStore:
     ) -> None:
         self.dtype = dtype
         self.disk: FeatureDisk | None = None
-        self.gathered: weakref.WeakKeyDictionary[SupportExample, Any] = weakref.WeakKeyDictionary()
-        """Features of painted pixels, as long as the example they belong to is there."""
+        self.painted = PaintedFeatures()
         self._part_px: int | None = None
         self._pace = Pace()
         self._memory = FeatureMemory(capacity_bytes, self._let_go)
@@ -106,16 +110,20 @@ class FeatureStore:
         extractor: FeatureExtractor,
         device: torch.device,
         *,
-        in_passing: bool = False,
+        use: Use = "on screen",
     ) -> Generator[None, None, Tensor]:
         """Do the same as :meth:`get`, yielding wherever it can be stopped or left waiting.
 
-        With ``in_passing``, every tile of a volume is asked for once. If they do not fit in memory
-        or on disk as a whole, then hardly any stay there: the last ones would drive out the first,
-        and what was there before.
+        With ``use="out of sight"``, the tile is of a plane of which others are on screen. It stays
+        only if none of these has to go for it, as it will be asked for again after every stroke.
+
+        With ``use="in passing"``, every tile of a volume is asked for once. If they do not fit in
+        memory or on disk as a whole, then hardly any stay there: the last ones would drive out the
+        first, and what was there before.
         """
+        in_passing = use == "in passing"
         key = (view.key, tile, extractor.fingerprint, device)
-        found = self._memory.find(key, view.volume.data)
+        found = self._memory.find(key, view.volume.data, touch=use != "out of sight")
         if found is not None:
             found.in_passing &= in_passing
             return found.features
@@ -130,7 +138,8 @@ class FeatureStore:
             name, features = "", (yield from self._compute(view, tile, extractor, device))
         in_passing = in_passing and n_bytes > self.capacity_bytes
         array = weakref.ref(view.volume.data)
-        self._memory.keep(key, KeptTile(array, features, name, in_passing))
+        kept = KeptTile(array, features, name, in_passing)
+        self._memory.keep(key, kept, yields=use == "out of sight")
         return features
 
     def has(
@@ -165,14 +174,12 @@ class FeatureStore:
     def forget(self, data: object) -> None:
         """Drop what was computed from an image array, or from arrays that no longer exist."""
         self._memory.forget(data)
-        for example in list(self.gathered):
-            if example.volume.data is data:
-                del self.gathered[example]
+        self.painted.forget(data)
 
     def clear(self) -> None:
         """Drop everything from memory; see :meth:`FeatureDisk.clear` for the disk."""
         self._memory.clear()
-        self.gathered.clear()
+        self.painted.clear()
 
     def reduce_memory(self, tile_px: int) -> bool:
         """Keep half as much, and compute tiles in parts half as large, from now on.

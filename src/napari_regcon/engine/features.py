@@ -14,12 +14,15 @@ import torch
 
 from napari_regcon.engine.device import in_threads
 from napari_regcon.engine.segmenter import run
-from napari_regcon.nn.filter_bank import FilterBank
+from napari_regcon.nn.filter_bank import FilterBank, geometric_sigmas
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from torch import Tensor
+
+    from napari_regcon.config import PixelHeadConfig
+    from napari_regcon.types import Volume
 
 
 class FeatureExtractor(abc.ABC):
@@ -172,3 +175,19 @@ class ConcatExtractor(FeatureExtractor):
 def fingerprint_of(*parts: object) -> str:
     """Return a short hash of parameters or weights, for :attr:`FeatureExtractor.fingerprint`."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def filters_for(config: PixelHeadConfig, volume: Volume) -> FilterBankExtractor:
+    """Return the filters that a configuration means for a volume."""
+    sigmas = geometric_sigmas(config.sigma_min_px, config.sigma_max_px)
+    return FilterBankExtractor(sigmas, _aspect(volume, volume.spatial_ndim(config.dimensions)))
+
+
+def _aspect(volume: Volume, spatial_ndim: int) -> tuple[float, ...]:
+    """Return voxel sizes relative to the columns; 1 where sizes or their units are unknown."""
+    n_label = len(volume.label_axes)
+    scale = volume.scale[n_label - spatial_ndim : n_label]
+    units = volume.units[n_label - spatial_ndim : n_label]
+    if len(set(units)) > 1 or not all(s > 0 for s in scale):
+        return (1.0,) * spatial_ndim
+    return tuple(s / scale[-1] for s in scale)

@@ -13,10 +13,10 @@ from napari_regcon.config import PixelHeadConfig
 from napari_regcon.engine.embedding import EmbeddingExtractor
 from napari_regcon.engine.feature_source import FeatureSource
 from napari_regcon.engine.feature_store import FeatureStore
-from napari_regcon.engine.features import ConcatExtractor
+from napari_regcon.engine.features import ConcatExtractor, filters_for
 from napari_regcon.engine.finetune_bases import classifier_of
 from napari_regcon.engine.opinion import log_prior
-from napari_regcon.engine.pixel_head import PixelPredictor, filters_for, smoothing_radius
+from napari_regcon.engine.pixel_head import PixelPredictor, smoothing_radius
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,14 +22,13 @@ from napari_regcon.engine.classifier import fit_classifier
 from napari_regcon.engine.device import choose_device, in_threads
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.feature_source import FeatureSource, evenly
-from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.feature_store import FeatureStore, Use
 from napari_regcon.engine.features import (
     ConcatExtractor,
     FeatureExtractor,
-    FilterBankExtractor,
+    filters_for,
 )
 from napari_regcon.engine.segmenter import Predictor, Segmenter, require_depth, run
-from napari_regcon.nn.filter_bank import geometric_sigmas
 from napari_regcon.nn.smoothing import smooth_plane
 
 if TYPE_CHECKING:
@@ -138,13 +137,20 @@ class PixelPredictor(Predictor):
 
     def in_passing(self) -> PixelPredictor:
         """Return the same for a whole volume, whose features are kept only if all of them fit."""
-        other = copy.copy(self)
-        other.source = self.source.in_passing()
-        return other
+        return self._used("in passing")
+
+    def out_of_sight(self) -> PixelPredictor:
+        """Return the same for the rest of a plane, whose features stay where there is room."""
+        return self._used("out of sight")
 
     def reduce_memory(self) -> bool:
         """Compute features in smaller parts and keep fewer, from now on."""
         return self.source.reduce_memory()
+
+    def _used(self, use: Use) -> PixelPredictor:
+        other = copy.copy(self)
+        other.source = self.source.used(use)
+        return other
 
     def _part(self, features: torch.Tensor, view: ImageView, tile: Box, part: Box) -> np.ndarray:
         """Predict a part of a tile, given the features of the tile with its margin."""
@@ -255,10 +261,11 @@ class PixelHead(Segmenter):
             found, values = yield from source.painted(example, self.config.seed)
             features.append(found)
             labels.append(values)
-        kept = evenly(np.concatenate(labels), rng)
+        said = np.concatenate(labels)
+        kept = evenly(said, rng.random(len(said)))
         classifier = fit_classifier(
             np.concatenate(features)[kept],
-            np.concatenate(labels)[kept],
+            said[kept],
             len(support.classes),
             self.device,
             totals=support.painted_counts(),
@@ -282,19 +289,3 @@ class PixelHead(Segmenter):
         if self.config.dimensions == 3:
             for example in support.examples:
                 require_depth(example.volume, "Choose 'Look in: 2'.")
-
-
-def filters_for(config: PixelHeadConfig, volume: Volume) -> FilterBankExtractor:
-    """Return the filters that a configuration means for a volume."""
-    sigmas = geometric_sigmas(config.sigma_min_px, config.sigma_max_px)
-    return FilterBankExtractor(sigmas, _aspect(volume, volume.spatial_ndim(config.dimensions)))
-
-
-def _aspect(volume: Volume, spatial_ndim: int) -> tuple[float, ...]:
-    """Return voxel sizes relative to the columns; 1 where sizes or their units are unknown."""
-    n_label = len(volume.label_axes)
-    scale = volume.scale[n_label - spatial_ndim : n_label]
-    units = volume.units[n_label - spatial_ndim : n_label]
-    if len(set(units)) > 1 or not all(s > 0 for s in scale):
-        return (1.0,) * spatial_ndim
-    return tuple(s / scale[-1] for s in scale)

@@ -74,6 +74,10 @@ class Predictor(abc.ABC):
         """Return the same for work that asks for every tile of a volume once: keeps less of it."""
         return self
 
+    def out_of_sight(self) -> Predictor:
+        """Return the same for the rest of a plane of which a part is on screen."""
+        return self
+
     def grid(self, shape: tuple[int, ...]) -> TileGrid:
         """Return the tile grid over a view of this spatial shape."""
         return TileGrid(shape, self.tile_shape, self.overlap)

@@ -102,6 +102,8 @@ def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps
             teller.done(seen, final=False)
             yield False
         for box, tiles in jobs:
+            if box is not seen:
+                predictor = predictor.out_of_sight()
             relief = _relief(predictor, request.generation, emit)
             for found in _parts(predictor, view, _lift(box, depth), tiles, relief):
                 if found is not None:
