@@ -115,10 +115,11 @@ class Bench:
             self.first_s.append(time.perf_counter() - self._stroke_s)
             self._received, self._stroke_s = False, 0.0
 
-    def stroke(self, value: int) -> None:
-        """Paint a stroke of 60 px on the visible slice."""
+    def stroke(self, value: int, near_px: int | None = None) -> None:
+        """Paint a stroke of 60 px on the visible slice, at most so far from its middle."""
         z = self.viewer.dims.current_step[0]
-        y, x = self.rng.integers(10, self.side - 80, 2)
+        reach = self.side // 2 - 80 if near_px is None else near_px
+        y, x = self.side // 2 + self.rng.integers(-reach, reach, 2)
         rows, columns = np.mgrid[y : y + 4, x : x + 60].reshape(2, -1)
         self.layer.data_setitem((np.full_like(rows, z), rows, columns), value)
 
@@ -146,6 +147,40 @@ class Bench:
             self.engine_s.append((done[-1].fit_s, done[-1].predict_s))
             self.dock.core.live.shown.disconnect(done.append)
         return taken
+
+    def look_closely(self) -> None:
+        """Look at the middle of the slice, with strokes in two of its corners."""
+        camera = getattr(self.viewer, "scene", self.viewer).camera  # napari 0.9 has moved it
+        camera.center, camera.zoom = (0, *[self.side / 2] * 2), 0.8
+        z, end = self.viewer.dims.current_step[0], self.side - 100
+        for value, place in ((1, 20), (2, end)):
+            rows, columns = np.mgrid[place : place + 4, place : place + 60].reshape(2, -1)
+            self.layer.data_setitem((np.full_like(rows, z), rows, columns), value)
+
+    def stroke_in_view(self, n: int) -> tuple[list[float], list[float]]:
+        """Return the seconds from strokes to a draft, and to the exact mask, of what is visible.
+
+        The rest of the slice, which may take long, is cut short by the next stroke.
+        """
+        core, first, exact = self.dock.core, [], []
+        for index in range(n):
+            before = core.link.next_generation()
+            seen = core.workspace.sight.visible_box(core.workspace.current)
+            answers: list[float] = []
+
+            def listen(event: object, before: int = before, seen: Any = seen) -> None:
+                newer = isinstance(event, PreviewDone) and event.generation > before
+                if newer and event.box == seen:  # type: ignore[attr-defined]
+                    answers.append(time.perf_counter())  # noqa: B023 - of this stroke
+
+            core.link.event.connect(listen)
+            begin = time.perf_counter()
+            self.stroke(1 + index % 2, 300)
+            self.wait(lambda answers=answers: len(answers) > 1)
+            core.link.event.disconnect(listen)
+            first.append(answers[0] - begin)
+            exact.append(answers[1] - begin)
+        return first, exact
 
     def volume(self, *, cancel: bool) -> float:
         """Segment the volume, or begin to and cancel; return the seconds."""
@@ -202,6 +237,22 @@ class Bench:
         return own.memory_info().rss / 2**20, engine / 2**20
 
 
+def _in_view(bench: Bench, n: int) -> dict[str, dict[str, float]]:
+    """Measure strokes on a slice of which a part is visible, once its features are computed."""
+    bench.look_closely()
+    shown: list[Any] = []
+    bench.dock.core.live.shown.connect(shown.append)
+    bench.wait(lambda: shown)
+    bench.stroke_in_view(2)
+    heart = Heart()
+    heart.take()
+    first, exact = bench.stroke_in_view(n)
+    found = {"stroke_to_draft_in_view": _row(first), "stroke_to_mask_in_view": _row(exact)}
+    found["gap_preview"] = _row(heart.take())
+    heart.stop()
+    return found
+
+
 def _row(values: Sequence[float]) -> dict[str, float]:
     ms = np.array(values) * 1000
     return {
@@ -220,10 +271,20 @@ def main() -> int:
     parser.add_argument("--strokes", type=int, default=40)
     parser.add_argument("--growth", type=int, default=0, help="strokes and a tenth as many volumes")
     parser.add_argument("--train", type=int, default=0, help="steps and strokes while training")
+    parser.add_argument(
+        "--in-view",
+        type=int,
+        default=0,
+        help="only so many strokes in the middle of a slice, for slices of which a part is visible",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_REGCON_SESSIONS_DIR"] = folder
         bench = Bench(options.side, options.depth)
+        if options.in_view:
+            print(json.dumps(_in_view(bench, options.in_view), indent=1))
+            bench.viewer.close()
+            return 0
         bench.stroke(2)
         (first,) = bench.stroke_to_mask(1)
         heart = Heart()
