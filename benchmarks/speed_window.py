@@ -160,26 +160,29 @@ class Bench:
     def stroke_in_view(self, n: int) -> tuple[list[float], list[float]]:
         """Return the seconds from strokes to a draft, and to the exact mask, of what is visible.
 
-        The rest of the slice, which may take long, is cut short by the next stroke.
+        The next stroke waits until the rest of the slice is done, too, which may take long.
         """
         core, first, exact = self.dock.core, [], []
         for index in range(n):
             before = core.link.next_generation()
             seen = core.workspace.sight.visible_box(core.workspace.current)
-            answers: list[float] = []
+            inside: list[tuple[bool, float]] = []
+            outside: list[Any] = []
 
             def listen(event: object, before: int = before, seen: Any = seen) -> None:
-                newer = isinstance(event, PreviewDone) and event.generation > before
-                if newer and event.box == seen:  # type: ignore[attr-defined]
-                    answers.append(time.perf_counter())  # noqa: B023 - of this stroke
+                if isinstance(event, PreviewDone) and event.generation > before:
+                    if event.box.intersect(seen) == event.box:
+                        inside.append((event.box == seen, time.perf_counter()))  # noqa: B023
+                    else:
+                        outside.append(event)  # noqa: B023 - of this stroke
 
             core.link.event.connect(listen)
             begin = time.perf_counter()
             self.stroke(1 + index % 2, 300)
-            self.wait(lambda answers=answers: len(answers) > 1)
+            self.wait(lambda outside=outside: outside and outside[-1].final)
             core.link.event.disconnect(listen)
-            first.append(answers[0] - begin)
-            exact.append(answers[1] - begin)
+            first.append(inside[0][1] - begin)
+            exact.append(max(at for is_all, at in inside if is_all) - begin)
         return first, exact
 
     def volume(self, *, cancel: bool) -> float:
