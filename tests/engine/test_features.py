@@ -171,6 +171,17 @@ def test_what_is_out_of_sight_drives_out_nothing_of_its_plane(stack):
     ]
 
 
+def test_what_was_computed_otherwise_makes_room_for_what_is_out_of_sight(stack):
+    view, before, now = view_of(stack), LocalMean(), LocalMean(radius=2)
+    tiles = [Box((0, x), (16, x + 16)) for x in (0, 16, 32)]
+    store = FeatureStore(3 * 16 * 16 * 4, dtype=torch.float32)
+    for tile in tiles:
+        store.get(view, tile, before, CPU)
+    for tile in tiles:
+        run(store.get_in_steps(view, tile, now, CPU, use="out of sight"))
+    assert all(store.has(view, tile, now, CPU) for tile in tiles)
+
+
 def test_of_a_volume_that_fits_everything_stays(stack, monkeypatch):
     monkeypatch.setattr(feature_memory, "PASSING_BYTES", 0)
     store, mean = FeatureStore(stack.size * 2), LocalMean()

@@ -162,6 +162,32 @@ def test_a_layer_with_labels_can_be_taken_over(dock, qtbot):
     assert set(told(widget)) >= {(1,), (4,)}
 
 
+def test_what_was_refused_is_not_forgotten_when_something_else_is_painted(dock, qtbot):
+    widget = dock()
+    layer = widget.viewer.add_labels(np.zeros((6, 64, 80), np.uint16), name="mine")
+    widget.core.labelling.use_layer(layer)
+    qtbot.waitUntil(widget.core.watch.knows_all, timeout=5000)
+    labelling, shown = widget.core.labelling, widget.viewer.dims.current_step[0]
+    for rows, value in (([2, 3], 300), ([10, 11], 1)):
+        with qtbot.waitSignal(labelling.refused, timeout=5000) as refused:
+            layer.data_setitem((np.full(2, shown), np.array(rows), np.array([5, 5])), value)
+        assert "300" in refused.args[0]
+    painted = widget.core.workspace.current.state.painted
+    layer.data_setitem((np.full(2, shown), np.array([2, 3]), np.array([5, 5])), 2)
+    qtbot.waitUntil(lambda: painted.patch((shown,)).counts == {1: 2, 2: 2}, timeout=5000)
+
+
+def test_a_script_may_count_from_the_end(dock, qtbot):
+    widget = dock()
+    layer = widget.core.labelling.new_layer()
+    layer.data_setitem((np.full(2, 2), np.array([-3, -2]), np.array([-1, 4])), 1)
+    painted = widget.core.workspace.current.state.painted
+    qtbot.waitUntil(lambda: painted.patch((2,)).labels.size > 0, timeout=5000)
+    plane = np.zeros((64, 80), np.uint8)
+    painted.patch((2,)).paint_on(plane)
+    np.testing.assert_array_equal(plane, layer.data[2])
+
+
 def test_labels_of_another_shape_or_kind_are_refused(dock, qtbot):
     widget = dock()
     small = widget.viewer.add_labels(np.zeros((6, 64, 70), dtype=np.uint8))

@@ -165,6 +165,7 @@ def test_values_that_cannot_be_classes_are_refused_in_a_box_too():
     plane = np.zeros(SMALL, np.int32)
     known = crop(plane)
     plane[3, 4] = 300
+    assert patched(known, plane, Box((-4, 20), (-1, 30))) is known  # beyond the plane
     assert patched(known, plane, Box((0, 0), (3, 12))) is known
     with pytest.raises(InputError, match="300"):
         patched(known, plane, Box((2, 2), (5, 8)))

@@ -114,7 +114,10 @@ def _of_list(atom: Any, geometry: Geometry) -> Iterator[PlaneChange]:
 
 def _index_table(atom: Any, geometry: Geometry) -> np.ndarray:
     """Return the indices as rows of (outer axes, y, x)."""
-    columns = [np.atleast_1d(np.asarray(atom[0][s], dtype=np.intp)) for s in geometry.order]
+    columns = []
+    for s in geometry.order:
+        column = np.atleast_1d(np.asarray(atom[0][s], dtype=np.intp))
+        columns.append(np.where(column < 0, column + geometry.layer_shape[s], column))
     return np.stack(np.broadcast_arrays(*columns), axis=1)
 
 

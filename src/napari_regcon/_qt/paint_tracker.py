@@ -83,6 +83,8 @@ class PaintTracker(QObject):
         self._edited: dict[Prefix, Box | None] = {}
         """Where; None for anywhere on the plane."""
         self._unread: dict[Prefix, Box | None] = {}
+        self._doubtful: set[Prefix] = set()
+        """Planes that were refused, or not looked at because another one was."""
         self._timer = QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(lambda: self._compare_some(SLICE_S))
@@ -142,7 +144,7 @@ class PaintTracker(QObject):
         # napari may tell of a stroke before it is in the data, so nothing is compared right now.
         for atom in event.value:
             for prefix, box in boxes_of(atom, self._geometry):
-                known = self._edited.get(prefix, box)
+                known = None if prefix in self._doubtful else self._edited.get(prefix, box)
                 self._edited[prefix] = known and _around(known, box)
         self._notice()
 
@@ -181,11 +183,15 @@ class PaintTracker(QObject):
 
     def _compare(self, prefix: Prefix, box: Box | None) -> bool:
         try:
-            return self._painted.update(prefix, np.asarray(self._labels[prefix]), box)
+            changed = self._painted.update(prefix, np.asarray(self._labels[prefix]), box)
         except InputError as error:
+            self._doubtful |= {prefix, *self._edited, *self._unread}
             self._forget_queues()
             self.refused.emit(str(error))
             return False
+        if box is None:
+            self._doubtful.discard(prefix)
+        return changed
 
     def _forget_queues(self) -> None:
         self._edited.clear()

@@ -2,9 +2,9 @@
 
 A step of training takes some hundred milliseconds, and a preview should not wait that long. So
 the step runs on a thread of its own, and stops between two layers of a network, on the way forward
-or back, as soon as nobody waits for it any more. Only one of the two ever computes, so neither
-needs to know of the other, and the result is the same as without. Nothing here knows what a step
-does.
+or, where the processor computes, back, as soon as nobody waits for it any more. Only one of the two
+ever computes, so neither needs to know of the other, and the result is the same as without. Nothing
+here knows what a step does.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Aside:
                 yield
                 self._stood_s += time.perf_counter() - since
                 self._go_on()
-        except GeneratorExit:
+        except BaseException:  # above all where the generator is closed
             self._is_given_up = True
             self._go_on()
             raise

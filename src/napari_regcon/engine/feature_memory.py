@@ -93,23 +93,23 @@ class FeatureMemory:
         Parameters
         ----------
         key : tuple
-            What it was computed from; the view it lies in comes first.
+            What it was computed from: the view it lies in, the tile, and all else.
         tile : KeptTile
             The tile.
         yields : bool
-            Do not keep it where another tile of the same view would have to go.
+            Do not keep it where another one of the same view, computed alike, would have to go.
         """
         if key in self._tiles:
             self._drop(key)
-        if tile.n_bytes > self.capacity_bytes - (self._of_view(key[0]) if yields else 0):
+        if tile.n_bytes > self.capacity_bytes - (self._beside(key) if yields else 0):
             return
         self._tiles[key] = tile
         self.usage_bytes += tile.n_bytes
         passing = [key for key, kept in self._tiles.items() if kept.in_passing]
         self._shrink(passing, PASSING_BYTES)
         if yields:
-            others = [other for other in self._tiles if other[0] != key[0]]
-            self._shrink(others, self.capacity_bytes - self._of_view(key[0]))
+            others = [other for other in self._tiles if not _is_beside(other, key)]
+            self._shrink(others, self.capacity_bytes - self._beside(key))
         self._drop_samples(self.capacity_bytes)
         self._shrink(list(self._tiles), self.capacity_bytes)
 
@@ -141,9 +141,9 @@ class FeatureMemory:
         for key in list(self._tiles):
             self._drop(key)
 
-    def _of_view(self, view: object) -> int:
-        """Return the size of the tiles of a view."""
-        return sum(kept.n_bytes for key, kept in self._tiles.items() if key[0] == view)
+    def _beside(self, key: tuple[Any, ...]) -> int:
+        """Return the size of the tiles of the same view that are computed alike."""
+        return sum(kept.n_bytes for other, kept in self._tiles.items() if _is_beside(other, key))
 
     def _drop_samples(self, limit_bytes: int) -> None:
         """Drop what was picked, least recent tiles first, until all is below a limit, if it can."""
@@ -170,3 +170,8 @@ class FeatureMemory:
         kept = self._tiles.pop(key)
         self.usage_bytes -= kept.n_bytes
         self._let_go(kept)
+
+
+def _is_beside(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Return whether two tiles differ in nothing but their place in a view."""
+    return (one[0], *one[2:]) == (other[0], *other[2:])

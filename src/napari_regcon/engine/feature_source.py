@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 TILE_SHAPES = {2: (512, 512), 3: (16, 128, 128)}
 """Tiles of planes and stacks; larger ones share more of their halo, smaller ones show sooner."""
-
-_PERIOD_PX = 509
 
 MAX_PIXELS_PER_CLASS = 4000
 """Painted pixels used of each class, so that a fit stays quick however much is painted."""
@@ -190,17 +187,23 @@ def _painted_pixels(
     labels = example.labels.ravel()[inside].astype(np.int64) - 1
     rows, columns = np.unravel_index(inside, example.labels.shape)
     rows, columns = rows + example.box.start[-2], columns + example.box.start[-1]
-    kept = evenly(labels, _numbers(seed)[rows % _PERIOD_PX, columns % _PERIOD_PX])
+    kept = evenly(labels, _numbers(rows, columns, seed))
     where = np.empty((len(kept), n_spatial), dtype=np.int64)
     where[:] = example.box.start[len(example.box.start) - n_spatial :]
     where[:, -2:] = np.stack([rows[kept], columns[kept]], 1)
     return where, labels[kept]
 
 
-@lru_cache(maxsize=4)
-def _numbers(seed: int) -> np.ndarray:
-    """Return a number from [0, 1) for each place of a plane, which repeat.
+def _numbers(rows: np.ndarray, columns: np.ndarray, seed: int) -> np.ndarray:
+    """Return a number from [0, 1) for each pixel, always the same for the same one.
 
-    A pixel that was chosen stays so while others are painted, until its class has too many.
+    So a pixel that was chosen stays so while others are painted, until its class has too many.
+    The mixer of SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2714064.2660195).
     """
-    return np.random.default_rng(seed).random((_PERIOD_PX, _PERIOD_PX), np.float32)
+    x = rows.astype(np.uint64) << np.uint64(32) | columns.astype(np.uint64)
+    x ^= np.random.default_rng(seed).integers(0, 2**64, dtype=np.uint64)
+    x += np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    found: np.ndarray = (x >> np.uint64(11)) * 2.0**-53
+    return found

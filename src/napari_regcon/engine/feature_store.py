@@ -73,12 +73,12 @@ class FeatureStore:
 
     @property
     def usage_bytes(self) -> int:
-        """Size of the tiles in memory."""
-        return self._memory.usage_bytes
+        """Size of the tiles in memory, and of what is kept of painted pixels."""
+        return self._memory.usage_bytes + self.painted.usage_bytes
 
     @property
     def capacity_bytes(self) -> int:
-        """Bound on it; a lower one counts from the next tile on."""
+        """Bound on the tiles; a lower one counts from the next tile on."""
         return self._memory.capacity_bytes
 
     @capacity_bytes.setter

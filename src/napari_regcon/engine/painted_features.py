@@ -30,12 +30,14 @@ class PaintedFeatures:
     ----------
     examples : WeakKeyDictionary
         What a caller wants to remember of an example, as long as that is there.
+    usage_bytes : int
+        Size of what is kept by tile.
     """
 
     def __init__(self) -> None:
         self.examples: weakref.WeakKeyDictionary[SupportExample, Any] = weakref.WeakKeyDictionary()
         self._tiles: OrderedDict[tuple[Any, ...], _Pixels] = OrderedDict()
-        self._n_bytes = 0
+        self.usage_bytes = 0
 
     def find(self, key: tuple[Any, ...], array: object, flat: np.ndarray) -> np.ndarray | None:
         """Return the features of some pixels of a tile, or None if not all of them are known.
@@ -67,8 +69,8 @@ class PaintedFeatures:
         self._drop(key)
         places, rows = np.unique(flat, return_index=True)
         self._tiles[key] = (weakref.ref(array), places, values[rows])
-        self._n_bytes += _n_bytes(self._tiles[key])
-        while self._n_bytes > CAPACITY_BYTES:
+        self.usage_bytes += _n_bytes(self._tiles[key])
+        while self.usage_bytes > CAPACITY_BYTES:
             self._drop(next(iter(self._tiles)))
 
     def forget(self, data: object) -> None:
@@ -84,11 +86,11 @@ class PaintedFeatures:
         """Drop everything."""
         self.examples.clear()
         self._tiles.clear()
-        self._n_bytes = 0
+        self.usage_bytes = 0
 
     def _drop(self, key: tuple[Any, ...]) -> None:
         if key in self._tiles:
-            self._n_bytes -= _n_bytes(self._tiles.pop(key))
+            self.usage_bytes -= _n_bytes(self._tiles.pop(key))
 
 
 def _n_bytes(pixels: _Pixels) -> int:

@@ -108,13 +108,16 @@ def patched(known: Patch, plane: np.ndarray, box: Box) -> Patch:
     plane : numpy.ndarray
         ``(Y, X)`` labels now.
     box : Box
-        Y, X, inside the plane.
+        Y, X; what lies beyond the plane does not count.
 
     Raises
     ------
     InputError
         As for :func:`crop`.
     """
+    box = box.intersect(Box.of_shape(plane.shape))
+    if not box.size:
+        return known
     said, before = _as_labels(plane[box.slices]), known.within(box)
     if np.array_equal(said, before):
         return known
@@ -207,7 +210,7 @@ class PaintedPlanes:
         if patch.labels.size:
             self._patches[prefix] = patch
         else:
-            del self._patches[prefix]
+            self._patches.pop(prefix, None)
         self._seen[prefix] = None
         self.touch(prefix)
 

@@ -96,6 +96,8 @@ def preview(request: Preview, image: OpenedImage, fit: Fit, emit: Emit) -> Steps
         jobs = [(box, _tiles(predictor, view, _lift(box, depth))) for box in boxes]
         teller = _Teller(request, emit, begin, sum(len(tiles) for _, tiles in jobs))
         step = math.ceil(math.sqrt(seen.size / DRAFT_PX))
+        if request.kind != "prediction":
+            predictor = predictor.out_of_sight()  # what is on screen is asked for more often
         rough = predictor.draft(view, _lift(seen, depth), step) if step > 1 else None
         if rough is not None:
             canvas.write(seen, rough.reshape(len(rough), *rough.shape[-2:]), step)
