@@ -209,6 +209,19 @@ def test_paint_on_an_image_that_is_not_open_is_refused(window):
     assert "No image 'x' is open" in refusal(window, Paint("x", ()))
 
 
+@pytest.mark.parametrize(
+    "plane",
+    [
+        PaintedPlane((0,), (0, 0), PackedArray(np.array(1, np.uint8))),
+        painted((0,), strokes((48, 64)), (Box((), ()),)),
+    ],
+)
+def test_paint_that_is_no_plane_is_refused_at_once(window, plane):
+    assert "rows and columns" in refusal(window, Paint("image", (plane,)))
+    window.paint()
+    check(window)
+
+
 def test_complete_parts_need_no_paint_of_the_background(window):
     window.client.send(SetClasses(("background", "bright")))
     plane = 2 * (truth((48, 64)) - 1)
@@ -543,7 +556,8 @@ def test_any_sequence_of_requests_is_survived_and_answered_once(make_window):
         # Nothing of it matters once the window says what it wants.
         window.image.array[:] = two_tone(window.shape)
         window.configure()
-        window.client.send(CloseImage("second"))
+        for image_id in ("second", "nobody"):
+            window.client.send(CloseImage(image_id))
         window.open()
         window.paint()
         generation = client._generation = 2**80

@@ -73,7 +73,19 @@ class OpenedImage:
         return estimate_normalization(self.volume)
 
     def paint(self, planes: Iterable[PaintedPlane]) -> bool:
-        """Replace what is painted on some planes; False if that changes nothing."""
+        """Replace what is painted on some planes; False if that changes nothing.
+
+        Raises
+        ------
+        InputError
+            If something has other axes than rows and columns; nothing is replaced then.
+        """
+        planes = tuple(planes)
+        boxes = (box for plane in planes for box in plane.complete)
+        if any(plane.labels.array.ndim != 2 for plane in planes) or any(
+            len(box.start) != 2 for box in boxes
+        ):
+            raise InputError("What is painted on a slice has to have rows and columns alone.")
         changed = False
         for plane in planes:
             known = self._planes.get(plane.prefix)
