@@ -89,12 +89,14 @@ def curves(records: Sequence[dict[str, Any]], stem: Path) -> list[Path]:
         mine = [r for r in records if r["dataset"] == dataset]
         labels = list(dict.fromkeys(r["class"] for r in mine))
         figure, axes = plt.subplots(
-            1, len(labels), figsize=(4 * len(labels), 3.4), squeeze=False, layout="constrained"
+            1, len(labels), figsize=(4 * len(labels), 4.2), squeeze=False, layout="constrained"
         )
         for axis, label in zip(axes[0], labels, strict=True):
             _draw(axis, [r for r in mine if r["class"] == label])
             axis.set_title(f"{dataset}: {label}", fontsize=9)
-        axes[0][0].legend(fontsize=7, loc="lower right")
+        lines, names = axes[0][0].get_legend_handles_labels()
+        columns = 2 * len(labels)
+        figure.legend(lines, names, fontsize=7, loc="outside lower center", ncols=columns)
         path = stem.with_name(f"{stem.name}-{dataset}.png")
         figure.savefig(path, dpi=110)
         plt.close(figure)
