@@ -98,6 +98,13 @@ class Box:
             tuple(min(a, b) for a, b in zip(self.stop, other.stop, strict=True)),
         )
 
+    def around(self, *others: Box) -> Box:
+        """Return the smallest box that holds this one and others."""
+        starts, stops = zip(*((box.start, box.stop) for box in (self, *others)), strict=True)
+        lowest = (min(axis) for axis in zip(*starts, strict=True))
+        highest = (max(axis) for axis in zip(*stops, strict=True))
+        return Box(tuple(lowest), tuple(highest))
+
     def grow(self, margin: tuple[int, ...]) -> Box:
         """Return the box enlarged by ``margin`` pixels on both sides of each axis."""
         return Box(

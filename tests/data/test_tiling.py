@@ -131,3 +131,13 @@ def test_an_empty_view_has_no_tiles():
     grid = TileGrid((0, 5), (4, 4), (0, 2))
     assert grid.n_tiles == 0
     assert list(grid.tiles()) == []
+
+
+@given(st.lists(st.tuples(*[st.integers(-5, 5)] * 4), min_size=1, max_size=4))
+def test_the_box_around_some_is_the_smallest_that_holds_them(corners):
+    boxes = [Box((y, x), (y + 1 + abs(h), x + 1 + abs(w))) for y, x, h, w in corners]
+    around = boxes[0].around(*boxes[1:])
+    assert all(box.intersect(around) == box for box in boxes)
+    for axis in (0, 1):
+        assert around.start[axis] in {box.start[axis] for box in boxes}
+        assert around.stop[axis] in {box.stop[axis] for box in boxes}

@@ -76,6 +76,8 @@ def test_it_is_a_segmenter_like_others(task):
     (part,) = [p for p in predictor.predict_parts(view, box, [view.box]) if p is not None]
     assert part[0] == box
     np.testing.assert_array_equal(part[1], whole[:, *box.slices])
+    found = predictor.out_of_sight().predict_tile(view, view.box)
+    np.testing.assert_array_equal(found, whole)
 
 
 def test_what_cannot_be_used_is_refused(task):

@@ -1,10 +1,10 @@
 """Notices whatever a user does to a label layer: stroke, fill, erase, undo, redo, new data.
 
-napari tells of strokes and fills, but not of undo and redo, which only refresh the layer. So
-after a refresh the visible plane and, in the breaks of the event loop, the planes painted before
-are compared with what is known of them. Planes that may just have been edited come before those
-of a layer that is looked through as a whole. What changed is kept in :class:`PaintedPlanes`; what
-becomes of it is not known here.
+napari tells of strokes and fills and where they are, but not of undo and redo, which only refresh
+the layer. So after a stroke its box, and after a refresh the visible plane and, in the breaks of
+the event loop, the planes painted before are compared with what is known of them. Planes that may
+just have been edited come before those of a layer that is looked through as a whole. What changed
+is kept in :class:`PaintedPlanes`; what becomes of it is not known here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_regcon._qt.atoms import boxes_of
 from napari_regcon.errors import InputError
-from napari_regcon.types import Box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.session.geometry import Geometry
     from napari_regcon.session.painted import PaintedPlanes, Prefix
+    from napari_regcon.types import Box
 
 SLICE_S = 0.008
 """How long one break of the event loop is used for comparing planes."""
@@ -145,7 +145,7 @@ class PaintTracker(QObject):
         for atom in event.value:
             for prefix, box in boxes_of(atom, self._geometry):
                 known = None if prefix in self._doubtful else self._edited.get(prefix, box)
-                self._edited[prefix] = known and _around(known, box)
+                self._edited[prefix] = known and known.around(box)
         self._notice()
 
     def _on_refresh(self, _event: Any = None) -> None:
@@ -196,8 +196,3 @@ class PaintTracker(QObject):
     def _forget_queues(self) -> None:
         self._edited.clear()
         self._unread.clear()
-
-
-def _around(one: Box, other: Box) -> Box:
-    """Return the smallest box that holds both."""
-    return Box(tuple(map(min, one.start, other.start)), tuple(map(max, one.stop, other.stop)))

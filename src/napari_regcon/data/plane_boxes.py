@@ -18,12 +18,12 @@ def padded(
     """Return labels enlarged by 0 so that they cover some boxes, and their new origin."""
     patch = Box(origin, (origin[0] + labels.shape[0], origin[1] + labels.shape[1]))
     parts = [*boxes, patch] if labels.size else boxes
-    start = (min(box.start[0] for box in parts), min(box.start[1] for box in parts))
-    stop = (max(box.stop[0] for box in parts), max(box.stop[1] for box in parts))
-    larger = np.zeros(Box(start, stop).shape, dtype=labels.dtype)
+    whole = parts[0].around(*parts)
+    y, x = whole.start
+    larger = np.zeros(whole.shape, dtype=labels.dtype)
     if labels.size:
-        larger[patch.shift((-start[0], -start[1])).slices] = labels
-    return larger, start
+        larger[patch.shift((-y, -x)).slices] = labels
+    return larger, (y, x)
 
 
 def lift(box: Box, prefix: tuple[int, ...]) -> Box:

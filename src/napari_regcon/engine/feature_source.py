@@ -171,7 +171,8 @@ def evenly(labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     labels : numpy.ndarray
         ``(n,)`` class indices.
     numbers : numpy.ndarray
-        ``(n,)`` drawn evenly from [0, 1); the rows with the lowest of each class are chosen.
+        ``(n,)`` spread evenly over [0, 1); rows below the share of their class that is wanted
+        are chosen.
     """
     counts = np.bincount(labels)
     chance = np.minimum(1.0, MAX_PIXELS_PER_CLASS / np.maximum(counts, 1))

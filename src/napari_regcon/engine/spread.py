@@ -7,6 +7,7 @@ it never changes. Planes larger than ``LARGEST_PX`` are done in parts.
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ class SpreadPredictor(Predictor):
         self.classes = support.classes
         self.n_channels = pixels.n_channels
         self.normalization = pixels.normalization
-        self._pixels = pixels
+        self.pixels = pixels
         self._finder = finder
         self._painted: dict[tuple[object, ...], list[SupportExample]] = {}
         for example in support.examples:
@@ -77,15 +78,21 @@ class SpreadPredictor(Predictor):
             inside = common.shift(tuple(-i for i in tile.start)).slices
             yield common, _one_hot(labels[inside], len(self.classes))
 
+    def out_of_sight(self) -> SpreadPredictor:
+        """Return the same, driving out no features that are on screen."""
+        other = copy.copy(self)
+        other.pixels = self.pixels.out_of_sight()
+        return other
+
     def reduce_memory(self) -> bool:
         """Work in smaller steps."""
-        return self._pixels.reduce_memory()
+        return self.pixels.reduce_memory()
 
     def labels_in_steps(self, view: ImageView, box: Box) -> Generator[None, None, np.ndarray]:
         """Return the uint16 labels 1..n of a box of a plane, ``box.shape``."""
         opinion = np.empty((len(self.classes), *box.shape), dtype=np.float32)
-        for found in self._pixels.predict_parts(
-            view, box, self._pixels.grid(view.shape).touching(box)
+        for found in self.pixels.predict_parts(
+            view, box, self.pixels.grid(view.shape).touching(box)
         ):
             if found is not None:
                 part, values = found

@@ -59,10 +59,9 @@ class PlaneChange:
     @classmethod
     def together(cls, parts: Sequence[PlaneChange]) -> PlaneChange:
         """Return what several changes of a plane, the first one first, come to."""
-        starts, stops = zip(*((p.box.start, p.box.stop) for p in parts), strict=True)
-        y, x = (min(axis) for axis in zip(*starts, strict=True))
-        bottom, right = (max(axis) for axis in zip(*stops, strict=True))
-        before = np.zeros((bottom - y, right - x), dtype=parts[0].before.dtype)
+        whole = parts[0].box.around(*(part.box for part in parts))
+        y, x = whole.start
+        before = np.zeros(whole.shape, dtype=parts[0].before.dtype)
         after, seen = np.zeros_like(before), np.zeros(before.shape, dtype=bool)
         for part in parts:
             view, mask = part.box.shift((-y, -x)).slices, part.mask

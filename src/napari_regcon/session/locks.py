@@ -47,9 +47,7 @@ class Locks:
         fresh: np.ndarray = new.labels != 0
         if old is not None:
             fresh &= old.within(new.box) == 0
-            starts = zip(new.box.start, old.box.start, strict=True)
-            stops = zip(new.box.stop, old.box.stop, strict=True)
-            both = Box(tuple(min(p) for p in starts), tuple(max(p) for p in stops))
+            both = new.box.around(old.box)
             merged = old.within(both) | new.within(both)
             new = Patch((both.start[0], both.start[1]), merged)
         self._pixels[prefix] = new

@@ -127,17 +127,17 @@ def patched(known: Patch, plane: np.ndarray, box: Box) -> Patch:
     here = crop(said)
     new = here.box.shift(box.start) if here.labels.size else known.box
     old = known.box if known.labels.size else new
-    start = tuple(map(min, old.start, new.start))
-    whole = Box(start, tuple(map(max, old.stop, new.stop)))
+    whole = old.around(new)
+    y, x = whole.start
     labels = known.labels.copy() if whole == old and known.labels.size else known.within(whole)
     common = box.intersect(whole)
     inside = common.shift(tuple(-i for i in box.start)).slices
-    labels[common.shift(tuple(-i for i in start)).slices] = said[inside]
+    labels[common.shift((-y, -x)).slices] = said[inside]
     counts = Counter(known.counts)
     counts.subtract(_counts(before))
     counts.update(_counts(said))
     counted = {value: counts[value] for value in sorted(counts) if counts[value]}
-    return Patch((start[0], start[1]), labels, counted)
+    return Patch((y, x), labels, counted)
 
 
 def _counts(labels: np.ndarray) -> dict[int, int]:
