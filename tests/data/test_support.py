@@ -93,6 +93,21 @@ def test_a_stroke_costs_its_surroundings_only():
     assert example.view(3).prefix == ()
 
 
+def test_the_finished_share_counts_what_is_marked_and_planes_painted_to_the_last_pixel():
+    labels = np.zeros((4, 10, 10), np.uint8)
+    labels[0, 2, 1:9] = 2  # fills the box around it, but is a stroke
+    labels[1, :5, :4] = 3
+    support = SupportSet(CLASSES)
+    support.add(volume(labels.shape), labels)
+    assert support.finished_share() == 0
+    labels[2] = 1
+    boxes = [Box((1, 0, 0), (2, 5, 6))]  # 20 pixels of it painted, and 10 background then
+    support = SupportSet(CLASSES)
+    support.add(volume(labels.shape), labels, complete=boxes)
+    assert support.finished_share() == 130 / 138
+    assert SupportSet(CLASSES).finished_share() == 0
+
+
 def test_labels_are_read_plane_by_plane():
     asked = []
 

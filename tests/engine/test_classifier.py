@@ -114,6 +114,21 @@ def test_a_class_of_which_more_was_painted_is_found_more_often():
     assert share(counts * [1, 100]) < share(None) - 0.1
 
 
+def test_finished_parts_tell_how_rare_a_class_is():
+    features, labels = _points(400)
+    features[:, :4] *= 0.1  # hard to tell apart
+    totals = np.array([1000, 10])
+    probe = torch.from_numpy(features.T.copy())
+
+    def share(finished):
+        fitted = fit_classifier(features, labels, 2, CPU, totals=totals, finished=finished)
+        return fitted.probabilities(probe)[1].mean().item()
+
+    assert share(0.0) > share(0.5) + 0.02
+    assert share(0.5) > share(1.0) + 0.02
+    assert share(1.0) > totals[1] / totals.sum()
+
+
 def test_dropout_fades_as_more_is_painted():
     shares = [dropout_at(n) for n in (0, 100, 30_000, 50_000, 70_000, 100_000, 10**6)]
     assert shares == sorted(shares, reverse=True)

@@ -241,6 +241,23 @@ def test_finished_slices_are_sampled_so_that_fitting_stays_quick(monkeypatch):
     assert dice(result[1] > 0.5, truth > 0) > 0.9
 
 
+def test_finished_slices_tell_how_much_of_a_class_there_is():
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.random((32, 32)) < 0.05, np.ones((8, 8), bool))
+    # Hard to see: as dim as the noise is loud.
+    image = (truth + rng.normal(0, 1.5, truth.shape)).astype(np.float32)
+    labels = truth + np.uint8(1)
+    found = []
+    for mark in (True, False):
+        support = SupportSet(("background", "patch"))
+        given = labels.copy()
+        given[0, 0] *= mark  # one pixel less, and it is no finished slice
+        support.add(Volume(image, "YX"), given, complete=mark)
+        found.append((PixelHead(PixelHeadConfig(**SMALL)).fit(support)(image)[1] > 0.5).mean())
+    assert abs(found[0] - truth.mean()) < abs(found[1] - truth.mean())
+    assert found[0] < found[1]
+
+
 def test_a_fit_can_be_stopped_between_tiles(monkeypatch, plane):
     monkeypatch.setitem(feature_source.TILE_SHAPES, 2, (64, 64))
     _, _, support = plane

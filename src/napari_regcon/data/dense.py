@@ -81,7 +81,7 @@ class DenseParts:
 
     def __init__(self, support: SupportSet, *, side_px: int, downscale: int) -> None:
         support.require_classes()
-        self._examples = [e for e in support.examples if _is_dense(e)]
+        self._examples = [e for e in support.examples if e.is_finished]
         self.n_left_out = len(support.examples) - len(self._examples)
         self.values = tuple(int(v) for v in _values(self._examples))
         _check(support, self._examples, self.values)
@@ -204,12 +204,6 @@ class DenseParts:
         regular = np.linspace(0, free, math.ceil(free / step) + 1)
         shaken = regular + rng.uniform(-step / 4, step / 4, len(regular))
         return sorted({int(start) for start in np.clip(shaken, 0, free)})
-
-
-def _is_dense(example: SupportExample) -> bool:
-    # A straight stroke fills the box around it, but says nothing about its surroundings.
-    is_plane = example.labels.shape == example.volume.label_shape[-2:]
-    return example.complete or (is_plane and bool(example.labels.all()))
 
 
 def _values(examples: list[SupportExample]) -> np.ndarray:

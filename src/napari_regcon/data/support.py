@@ -17,6 +17,7 @@ import numpy as np
 from napari_regcon.data.normalize import estimate_normalization
 from napari_regcon.data.painted import painted_planes
 from napari_regcon.data.plane_boxes import in_plane, lift, padded
+from napari_regcon.data.support_checks import check_labels, check_patch
 from napari_regcon.data.views import ImageView
 from napari_regcon.errors import InputError
 from napari_regcon.types import Box, LazyArray, Volume
@@ -58,6 +59,13 @@ class SupportExample:
     def counts(self) -> np.ndarray:
         """Number of pixels of each label value, up to the highest; that of 0 is not counted."""
         return np.bincount(self.labels[self.labels != 0])
+
+    @cached_property
+    def is_finished(self) -> bool:
+        """Whether the box is marked complete, or is a plane in which every pixel is said."""
+        # A straight stroke fills the box around it, but says nothing about its surroundings.
+        is_plane = self.labels.shape == self.volume.label_shape[-2:]
+        return self.complete or (is_plane and bool(self.labels.all()))
 
     def view(self, spatial_ndim: int) -> ImageView:
         """Return the plane or stack of the image that the box lies in."""
@@ -130,7 +138,7 @@ class SupportSet:
             added in that case.
         """
         boxes = () if isinstance(complete, bool) else tuple(complete)
-        _check_labels(volume, labels, boxes)
+        check_labels(volume, labels, boxes)
         normalization = normalization or estimate_normalization(volume)
         added = []
         for prefix, painted in zip(volume.prefixes(2), painted_planes(labels).flat, strict=True):
@@ -184,7 +192,7 @@ class SupportSet:
         finished = [part for box in complete if (part := box.intersect(whole)).size]
         if not (labels.size or finished):
             return []
-        _check_patch(volume, prefix, origin, labels)
+        check_patch(volume, prefix, origin, labels)
         if finished:
             labels, origin = padded(labels, origin, finished)
         found, rest = [], labels
@@ -208,6 +216,11 @@ class SupportSet:
         for example in self.examples:
             counts[: len(example.counts)] += example.counts
         return counts[1:]
+
+    def finished_share(self) -> float:
+        """Return the share, 0 to 1, of the labelled pixels that lie in finished parts."""
+        finished = sum(int(e.counts.sum()) for e in self.examples if e.is_finished)
+        return finished / max(1, int(self.painted_counts().sum()))
 
     def require_classes(self) -> None:
         """Check that at least two classes are painted.
@@ -265,35 +278,3 @@ class SupportSet:
                 f"{list(self.classes)}.",
             )
         return labels.astype(np.uint16)
-
-
-def _check_labels(volume: Volume, labels: LazyArray, boxes: Sequence[Box]) -> None:
-    if tuple(labels.shape) != volume.label_shape:
-        raise InputError(
-            f"The labels have shape {tuple(labels.shape)}, but {volume.name!r} needs "
-            f"{volume.label_shape} ({volume.label_axes}).",
-            next_step="Use labels that were painted on this image.",
-        )
-    if not np.issubdtype(labels.dtype, np.integer) and labels.dtype != np.bool_:
-        raise InputError(
-            f"The labels are of type {labels.dtype}.",
-            expected="Expected whole numbers: 0 = not said, 1..n = classes.",
-        )
-    if any(len(box.start) != len(volume.label_shape) for box in boxes):
-        raise InputError(
-            f"A part marked complete has not {len(volume.label_shape)} axes, as the labels of "
-            f"{volume.name!r} have ({volume.label_axes})."
-        )
-
-
-def _check_patch(
-    volume: Volume, prefix: tuple[int, ...], origin: tuple[int, int], labels: np.ndarray
-) -> None:
-    start, stop = (*prefix, *origin), (i + 1 for i in prefix)
-    box = Box(start, (*stop, origin[0] + labels.shape[0], origin[1] + labels.shape[1]))
-    whole = Box.of_shape(volume.label_shape)
-    if len(start) != len(whole.start) or box.intersect(whole) != box:
-        raise InputError(
-            f"Labels at {box.start} to {box.stop} do not lie on {volume.name!r}, whose labels "
-            f"have the shape {volume.label_shape}."
-        )

@@ -36,6 +36,9 @@ WEIGHT_DECAY = 0.01
 MOST_DROPOUT = 0.5
 """Share of the inputs that is dropped, as long as little is painted."""
 
+POWERS = (0.5, 0.75)
+"""A class is drawn by its painted pixels to this power: of strokes, and of finished parts."""
+
 FADE_PX = (1 << 15, 1 << 17)
 """Painted pixels up to which dropout is at its most, and from which on there is none."""
 
@@ -126,9 +129,10 @@ def fit_classifier(
     device: torch.device,
     *,
     totals: np.ndarray | None = None,
+    finished: float = 0.0,
     seed: int = 0,
 ) -> FittedClassifier:
-    """Fit a half class-balanced perceptron with dropout on standardised features.
+    """Fit a partly class-balanced perceptron with dropout on standardised features.
 
     Dropout (:func:`dropout_at`) after Srivastava et al. 2014 (JMLR 15), one cycle of the rate as
     in Smith and Topin 2019 (arXiv 1708.07120). It runs on the processor, where steps this small
@@ -146,6 +150,8 @@ def fit_classifier(
         Where the classifier will be applied.
     totals : numpy.ndarray, optional
         ``(n_classes,)`` pixels that were painted, where ``labels`` are only some of them.
+    finished : float
+        Share of the painted pixels, 0 to 1, that lie in finished parts.
     seed : int
         Of the initial weights, the batches and the dropout.
     """
@@ -158,7 +164,13 @@ def fit_classifier(
         torch.manual_seed(seed)
         counts = torch.bincount(targets, minlength=n_classes)
         painted = counts if totals is None else torch.from_numpy(totals)
-        first_weight, first_bias, weight, bias = _train(inputs, targets, counts, painted, seed)
+        power = POWERS[0] + finished * (POWERS[1] - POWERS[0])
+        # Drawn quite evenly, a rare class is found everywhere, and strokes that correct that could
+        # not make it rarer. Finished parts tell how rare it is; a little evenness is left to them,
+        # as overlap asks for more of a rare class than the fewest wrong pixels do.
+        chances = painted.float() ** power / counts.clamp(min=1)
+        dropout = dropout_at(int(painted.sum()))
+        first_weight, first_bias, weight, bias = _train(inputs, targets, chances, dropout, seed)
     bias[counts == 0] = -torch.inf
     # What standardises the inputs goes into the first layer, which saves a pass over them.
     hidden_weight = first_weight.double() / torch.from_numpy(spread)
@@ -179,21 +191,17 @@ def fit_classifier(
 
 
 def _train(
-    inputs: Tensor, targets: Tensor, counts: Tensor, painted: Tensor, seed: int
+    inputs: Tensor, targets: Tensor, chances: Tensor, dropout: float, seed: int
 ) -> list[Tensor]:
-    """Return weight and bias of both layers; painting more of a class makes it likelier."""
-    n_classes = len(counts)
-    dropout = dropout_at(int(painted.sum()))
+    """Return weight and bias of both layers, given the chance of each class for its pixels."""
+    n_classes = len(chances)
     kept_inputs, kept_hidden = _coins(seed, dropout, inputs.shape[1], HIDDEN)
     parameters = []
     for outputs, width in ((HIDDEN, inputs.shape[1]), (n_classes, HIDDEN)):
         bound = width**-0.5
         parameters.append(torch.empty(outputs, width).uniform_(-bound, bound))
         parameters.append(torch.empty(outputs).uniform_(-bound, bound))
-    # Drawn quite evenly, a rare class is found everywhere, and strokes that correct that could
-    # not make it rarer.
-    chances = (painted.float().sqrt() / counts.clamp(min=1))[targets]
-    batches = torch.multinomial(chances, STEPS * BATCH_PX, replacement=True)
+    batches = torch.multinomial(chances[targets], STEPS * BATCH_PX, replacement=True)
     wanted = functional.one_hot(targets, n_classes).float()
     # Everything that can be is done for all steps at once: an operation takes longer to begin
     # than to do on a batch.

@@ -269,6 +269,7 @@ class PixelHead(Segmenter):
             len(support.classes),
             self.device,
             totals=support.painted_counts(),
+            finished=support.finished_share(),
             seed=self.config.seed,
         )
         yield
