@@ -114,19 +114,19 @@ def test_a_class_of_which_more_was_painted_is_found_more_often():
     assert share(counts * [1, 100]) < share(None) - 0.1
 
 
-def test_finished_parts_tell_how_rare_a_class_is():
+def test_the_higher_the_power_the_rarer_is_a_rare_class():
     features, labels = _points(400)
     features[:, :4] *= 0.1  # hard to tell apart
     totals = np.array([1000, 10])
     probe = torch.from_numpy(features.T.copy())
 
-    def share(finished):
-        fitted = fit_classifier(features, labels, 2, CPU, totals=totals, finished=finished)
+    def share(power):
+        fitted = fit_classifier(features, labels, 2, CPU, totals=totals, power=power)
         return fitted.probabilities(probe)[1].mean().item()
 
     assert share(0.0) > share(0.5) + 0.02
-    assert share(0.5) > share(1.0) + 0.02
-    assert share(1.0) > totals[1] / totals.sum()
+    assert share(0.5) > share(0.75) + 0.02
+    assert share(0.75) > share(1.0)
 
 
 def test_dropout_fades_as_more_is_painted():

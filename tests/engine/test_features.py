@@ -293,6 +293,13 @@ def test_extractors_for_planes_and_stacks_cannot_be_joined():
         ConcatExtractor([LocalMean(ndim=2), LocalMean(ndim=3)])
 
 
+def test_an_extractor_that_looks_at_slices_beside_cannot_be_joined():
+    beside = LocalMean()
+    beside.neighbours = 1
+    with pytest.raises(ValueError, match="slices beside"):
+        ConcatExtractor([LocalMean(), beside])
+
+
 def test_filter_banks_with_other_parameters_have_other_fingerprints():
     banks = [
         FilterBankExtractor([1.0]),

@@ -13,6 +13,8 @@ from napari_regcon.config import FinetuneConfig, PixelHeadConfig
 from napari_regcon.data.support import SupportSet
 from napari_regcon.engine.aside import Aside, AtOnce
 from napari_regcon.engine.embedding import load_network, save_network
+from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.features import FilterBankExtractor
 from napari_regcon.engine.finetune import FineTuning, finetune
 from napari_regcon.engine.finetune_events import FinetuneCheck, FinetuneStep
 from napari_regcon.engine.finetune_start import load_start
@@ -102,6 +104,21 @@ def test_it_begins_as_good_as_the_pixel_classifier(plane):
     expected = PixelHead(device="cpu").fit(support)(image)
     floored = np.maximum(expected, FLOOR)
     np.testing.assert_allclose(found, floored / floored.sum(0), atol=2e-3)
+
+
+def test_it_looks_through_the_features_that_the_pixel_classifier_has_at_hand(
+    plane, trained, monkeypatch
+):
+    _, _, support = plane
+    tuning, _, net = trained
+    store, view = FeatureStore(), support.examples[0].view(2)
+    expected = predictor_of(net, 1, support, tuning.device).predict_tile(view, view.box)
+    PixelHead(device="cpu", store=store).fit(support).predict_tile(view, view.box)
+    used = store.usage_bytes
+    monkeypatch.delattr(FilterBankExtractor, "compute_in_steps")
+    found = predictor_of(net, 1, support, tuning.device, store).predict_tile(view, view.box)
+    np.testing.assert_array_equal(found, expected)
+    assert store.usage_bytes == used  # what the network itself makes is gone with it
 
 
 def test_its_file_answers_as_the_network_does(plane, trained, tmp_path):

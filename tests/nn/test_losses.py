@@ -191,7 +191,8 @@ def test_descending_the_losses_does_not_collapse_the_partition():
     assert float(grey_loss(logits.detach().softmax(1), image)) < 0.01
 
 
-def test_sparse_loss_matches_the_formulas_and_ignores_what_is_not_said():
+@pytest.mark.parametrize("power", [0.5, 0.8])
+def test_sparse_loss_matches_the_formulas_and_ignores_what_is_not_said(power):
     generator = torch.Generator().manual_seed(2)
     logits = torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64)
     labels = torch.randint(-1, 2, (2, 4, 5), generator=generator)  # the third class is nowhere
@@ -202,17 +203,18 @@ def test_sparse_loss_matches_the_formulas_and_ignores_what_is_not_said():
     for b, y, x in said:
         values = np.exp(logits[b, :, y, x].numpy())
         chances, true = values / values.sum(), int(labels[b, y, x])
-        entropy -= np.log(chances[true]) / np.sqrt(counts[true])
-        norm += 1 / np.sqrt(counts[true])
+        share = counts[true] ** power / counts[true]
+        entropy -= np.log(chances[true]) * share
+        norm += share
         overlap[true] += chances[true]
         found += chances**2
         wanted[true] += 1
     dice = [2 * overlap[k] / (found[k] + wanted[k]) for k in range(2)]
     expected = entropy / norm + 1 - np.mean(dice)
-    assert float(sparse_loss(logits, labels)) == pytest.approx(expected, abs=1e-5)
+    assert float(sparse_loss(logits, labels, power)) == pytest.approx(expected, abs=1e-5)
     changed = logits.clone().movedim(1, -1)
     changed[labels < 0] += 5
-    same = sparse_loss(changed.movedim(-1, 1), labels)
+    same = sparse_loss(changed.movedim(-1, 1), labels, power)
     assert float(same) == pytest.approx(expected, abs=1e-5)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_regcon.engine.adam import Adam
+from napari_regcon.engine.balance import OF_STROKES
 from napari_regcon.engine.device import in_threads, one_thread
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ LEARNING_RATE = 0.02
 WEIGHT_DECAY = 0.01
 MOST_DROPOUT = 0.5
 """Share of the inputs that is dropped, as long as little is painted."""
-
-POWERS = (0.5, 0.75)
-"""A class is drawn by its painted pixels to this power: of strokes, and of finished parts."""
 
 FADE_PX = (1 << 15, 1 << 17)
 """Painted pixels up to which dropout is at its most, and from which on there is none."""
@@ -129,7 +127,7 @@ def fit_classifier(
     device: torch.device,
     *,
     totals: np.ndarray | None = None,
-    finished: float = 0.0,
+    power: float = OF_STROKES,
     seed: int = 0,
 ) -> FittedClassifier:
     """Fit a partly class-balanced perceptron with dropout on standardised features.
@@ -150,8 +148,9 @@ def fit_classifier(
         Where the classifier will be applied.
     totals : numpy.ndarray, optional
         ``(n_classes,)`` pixels that were painted, where ``labels`` are only some of them.
-    finished : float
-        Share of the painted pixels, 0 to 1, that lie in finished parts.
+    power : float
+        A class is drawn by its painted pixels to this power, 0 to 1; see
+        :mod:`napari_regcon.engine.balance`.
     seed : int
         Of the initial weights, the batches and the dropout.
     """
@@ -164,10 +163,6 @@ def fit_classifier(
         torch.manual_seed(seed)
         counts = torch.bincount(targets, minlength=n_classes)
         painted = counts if totals is None else torch.from_numpy(totals)
-        power = POWERS[0] + finished * (POWERS[1] - POWERS[0])
-        # Drawn quite evenly, a rare class is found everywhere, and strokes that correct that could
-        # not make it rarer. Finished parts tell how rare it is; a little evenness is left to them,
-        # as overlap asks for more of a rare class than the fewest wrong pixels do.
         chances = painted.float() ** power / counts.clamp(min=1)
         dropout = dropout_at(int(painted.sum()))
         first_weight, first_bias, weight, bias = _train(inputs, targets, chances, dropout, seed)

@@ -66,6 +66,16 @@ class FeatureSource:
         self.use: Use = "on screen"
         self._margin = (0,) * (extractor.spatial_ndim - 2) + (margin_px,) * 2
 
+    @property
+    def spatial_ndim(self) -> int:
+        """2 for tiles of planes, 3 for those of stacks."""
+        return self.extractor.spatial_ndim
+
+    @property
+    def neighbours(self) -> int:
+        """Slices above and below that are looked at, too."""
+        return self.extractor.neighbours
+
     def used(self, use: Use) -> FeatureSource:
         """Return the same for tiles that are asked for something else."""
         other = copy.copy(self)

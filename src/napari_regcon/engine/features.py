@@ -127,23 +127,24 @@ class ConcatExtractor(FeatureExtractor):
     Parameters
     ----------
     extractors : sequence of FeatureExtractor
-        All for planes, or all for stacks.
+        All for planes, or all for stacks; none that looks at slices beside.
 
     Raises
     ------
     ValueError
-        If there are none, or they differ in ``spatial_ndim``.
+        If there are none, one looks at slices beside, or they differ in ``spatial_ndim``.
     """
 
     def __init__(self, extractors: Sequence[FeatureExtractor]) -> None:
         self.extractors = tuple(extractors)
         if len({e.spatial_ndim for e in self.extractors}) != 1:
             raise ValueError("extractors to join must all be for planes or all for stacks")
+        if any(e.neighbours for e in self.extractors):
+            raise ValueError("extractors that look at slices beside cannot be joined")
         self.spatial_ndim = self.extractors[0].spatial_ndim
         self.name = " and ".join(e.name for e in self.extractors)
         halos = [e.halo_px for e in self.extractors]
         self.halo_px = tuple(max(along) for along in zip(*halos, strict=True))
-        self.neighbours = max(e.neighbours for e in self.extractors)
 
     @property
     def fingerprint(self) -> str:
@@ -158,15 +159,11 @@ class ConcatExtractor(FeatureExtractor):
         self, image: Tensor, origin: Sequence[int], out: Tensor
     ) -> Generator[None, None, None]:
         """Compute the features of a tile, one extractor after the other."""
-        n_channels = len(image) // (2 * self.neighbours + 1)
-        parts = torch.split(out, [e.n_features(n_channels) for e in self.extractors])
+        parts = torch.split(out, [e.n_features(len(image)) for e in self.extractors])
         for extractor, part in zip(self.extractors, parts, strict=True):
             yield from extractor.compute_in_steps(self._cut(image, extractor), origin, part)
 
     def _cut(self, image: Tensor, extractor: FeatureExtractor) -> Tensor:
-        n_channels = len(image) // (2 * self.neighbours + 1)
-        first = self.neighbours - extractor.neighbours
-        image = image.narrow(0, first * n_channels, (2 * extractor.neighbours + 1) * n_channels)
         for i, (have, need) in enumerate(zip(self.halo_px, extractor.halo_px, strict=True), 1):
             image = image.narrow(i, have - need, image.shape[i] - 2 * (have - need))
         return image

@@ -24,6 +24,7 @@ import torch
 from napari_regcon.config import FinetuneConfig
 from napari_regcon.data.stroke_split import StrokeSplit
 from napari_regcon.engine.aside import AtOnce
+from napari_regcon.engine.balance import class_power
 from napari_regcon.engine.checkpoint import read_checkpoint, write_checkpoint
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.finetune_bases import Bases
@@ -237,9 +238,8 @@ class FineTuning:
     def _loss(self, crops: list[Crop]) -> Tensor:
         device = self.device.torch_device
         labels = torch.from_numpy(np.stack([crop.labels for crop in crops])).to(device)
-        images = np.stack([crop.image for crop in crops])
-        logits = self._net.logits(images, prior_of(crops))
-        loss = sparse_loss(logits, labels)
+        logits = self._net.logits(np.stack([crop.image for crop in crops]), prior_of(crops))
+        loss = sparse_loss(logits, labels, class_power(self.support))
         if self.config.unlabelled:
             opinion = torch.from_numpy(np.stack([crop.opinion for crop in crops])).to(device)
             taught = taught_loss(logits, opinion, labels == NOT_SAID)

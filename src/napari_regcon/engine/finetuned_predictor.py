@@ -5,7 +5,7 @@ Knows neither files nor training.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -15,6 +15,7 @@ from napari_regcon.engine.feature_source import FeatureSource
 from napari_regcon.engine.feature_store import FeatureStore
 from napari_regcon.engine.features import ConcatExtractor, filters_for
 from napari_regcon.engine.finetune_bases import classifier_of
+from napari_regcon.engine.joined_source import JoinedSource
 from napari_regcon.engine.opinion import log_prior
 from napari_regcon.engine.pixel_head import PixelPredictor, smoothing_radius
 
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.device import Device
+    from napari_regcon.engine.features import FeatureExtractor
     from napari_regcon.nn.class_net import ClassNet
 
 
 def predictor_of(
-    net: ClassNet, downscale: int, support: SupportSet, device: Device
+    net: ClassNet,
+    downscale: int,
+    support: SupportSet,
+    device: Device,
+    store: FeatureStore | None = None,
 ) -> PixelPredictor:
     """Return a predictor for a network as it is now, also while it is trained.
 
@@ -41,27 +47,41 @@ def predictor_of(
         What it was trained on.
     device : Device
         Where to compute.
+    store : FeatureStore, optional
+        Features of the pixel head, kept there. What the network itself makes of a tile is not, as
+        it will be another network next time.
     """
     looks = looks_of(net, downscale, device)
-    return joined(net, PixelHeadConfig(), looks, support, device, FeatureStore())
+    passing = FeatureStore()
+    return joined(
+        net, PixelHeadConfig(), looks, support, device, passing if store is None else store, passing
+    )
 
 
-def looks_of(net: ClassNet, downscale: int, device: Device) -> list[EmbeddingExtractor]:
-    """Return what gives the features of its pixel classifier's network, if any, and its logits."""
+class Looks(NamedTuple):
+    """What gives the logits of a network, and the features of its pixel classifier's, if any."""
+
+    own: EmbeddingExtractor
+    base: EmbeddingExtractor | None
+
+
+def looks_of(net: ClassNet, downscale: int, device: Device) -> Looks:
+    """Return how a network looks at images."""
     own = EmbeddingExtractor(net, device, zooms=(downscale,), neighbours=net.neighbours)
     if net.base is None or net.base.network is None:
-        return [own]
+        return Looks(own, None)
     # As the pixel head looked when the classifier was fitted, whatever it does by default later.
-    return [EmbeddingExtractor(net.base.network, device, zooms=(2,)), own]
+    return Looks(own, EmbeddingExtractor(net.base.network, device, zooms=(2,)))
 
 
 def joined(
     net: ClassNet,
     base: PixelHeadConfig,
-    looks: list[EmbeddingExtractor],
+    looks: Looks,
     support: SupportSet,
     device: Device,
     store: FeatureStore,
+    own_store: FeatureStore,
 ) -> PixelPredictor:
     """Return a predictor that joins a network with the pixel classifier it adds to, if any.
 
@@ -71,24 +91,31 @@ def joined(
         The network.
     base : PixelHeadConfig
         Parameters of the pixel classifier.
-    looks : list of EmbeddingExtractor
+    looks : Looks
         See :func:`looks_of`.
     support : SupportSet
         Tells the kind of image.
     device : Device
         Where to compute.
-    store : FeatureStore
-        Where filters and logits are kept.
+    store, own_store : FeatureStore
+        Where features of the pixel classifier, and logits of the network, are kept.
     """
     first = support.examples[0]
     if net.base is None:
-        source = FeatureSource(looks[-1], store, device.torch_device)
+        source = FeatureSource(looks.own, own_store, device.torch_device)
         return PixelPredictor(support.classes, _Unchanged(), source, first)
-    extractor = ConcatExtractor((filters_for(base, first.volume), *looks))
+    seen: FeatureExtractor = filters_for(base, first.volume)
+    if looks.base is not None:
+        seen = ConcatExtractor((seen, looks.base))
     margin = smoothing_radius(base.smooth_px)
-    source = FeatureSource(extractor, store, device.torch_device, margin)
+    sources = JoinedSource(
+        [
+            FeatureSource(extractor, kept, device.torch_device, margin)
+            for extractor, kept in ((seen, store), (looks.own, own_store))
+        ]
+    )
     classifier = classifier_of(net.base, device.torch_device)
-    return _AddingPredictor(support.classes, classifier, source, first, base.smooth_px)
+    return _AddingPredictor(support.classes, classifier, sources, first, base.smooth_px)
 
 
 class _Unchanged:

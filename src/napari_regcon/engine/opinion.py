@@ -129,13 +129,13 @@ class PixelOpinion:
 
 
 def only(support: SupportSet, strokes: Sequence[Stroke]) -> SupportSet:
-    """Return a support set of some strokes alone."""
+    """Return a support set of some strokes alone; of a finished part there is all or nothing."""
     said = {i: np.zeros(e.labels.shape, bool) for i, e in enumerate(support.examples)}
     for stroke in strokes:
         said[stroke.example][stroke.box.slices] |= stroke.mask
     result = SupportSet(support.classes)
     result.examples = [
-        replace(example, labels=np.where(said[i], example.labels, 0), complete=False)
+        replace(example, labels=np.where(said[i], example.labels, 0))
         for i, example in enumerate(support.examples)
         if said[i].any()
     ]

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from napari_regcon.config import PixelHeadConfig
+from napari_regcon.engine.balance import class_power
 from napari_regcon.engine.classifier import fit_classifier
 from napari_regcon.engine.device import choose_device, in_threads
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
+    from napari_regcon.engine.joined_source import JoinedSource
     from napari_regcon.engine.weights import WeightsInfo
     from napari_regcon.nn.regcon import RegConNet
     from napari_regcon.types import Box, Volume
@@ -58,7 +60,7 @@ class PixelPredictor(Predictor):
         Class names.
     classifier : Classifier
         Probabilities from features.
-    source : FeatureSource
+    source : FeatureSource or JoinedSource
         Where features come from.
     first : SupportExample
         The first of the support set; tells the channels and the normalisation.
@@ -76,12 +78,12 @@ class PixelPredictor(Predictor):
         self,
         classes: tuple[str, ...],
         classifier: Classifier,
-        source: FeatureSource,
+        source: FeatureSource | JoinedSource,
         first: SupportExample,
         smooth_px: float = 0.0,
     ) -> None:
         self.classes = classes
-        self.spatial_ndim = source.extractor.spatial_ndim
+        self.spatial_ndim = source.spatial_ndim
         self.n_channels = first.volume.n_channels
         self.normalization = first.normalization
         self.tile_shape = source.tile_shape
@@ -93,7 +95,7 @@ class PixelPredictor(Predictor):
     def check(self, volume: Volume) -> None:
         """Check that this predictor can work on a volume; see :class:`Predictor`."""
         super().check(volume)
-        if self.source.extractor.neighbours:
+        if self.source.neighbours:
             require_depth(volume, "Choose an image with depth, or another network.")
 
     def predict_tile(self, view: ImageView, tile: Box) -> np.ndarray:
@@ -269,7 +271,7 @@ class PixelHead(Segmenter):
             len(support.classes),
             self.device,
             totals=support.painted_counts(),
-            finished=support.finished_share(),
+            power=class_power(support),
             seed=self.config.seed,
         )
         yield

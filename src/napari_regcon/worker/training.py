@@ -99,7 +99,7 @@ class TrainingJobs:
 
         try:
             tuning, parent = _begin(request, images, store)
-            yield from self._train(request, tuning, images, emit)
+            yield from self._train(request, tuning, images, store, emit)
             save_finetuned(tuning.result(), request.out, card_of(tuning, parent))
         finally:  # also where it is cancelled
             self._forget(request.generation)
@@ -110,7 +110,12 @@ class TrainingJobs:
         emit(JobDone(request.generation, cancelled=False, elapsed_s=elapsed))
 
     def _train(
-        self, request: FineTune, tuning: FineTuning, images: OpenImages, emit: Emit
+        self,
+        request: FineTune,
+        tuning: FineTuning,
+        images: OpenImages,
+        store: FeatureStore,
+        emit: Emit,
     ) -> Steps:
         from napari_regcon.engine.aside import Aside
         from napari_regcon.engine.finetune import finetune
@@ -133,7 +138,7 @@ class TrainingJobs:
                 if request.generation in self._finishing:
                     return
                 if shown := self._to_show.pop(request.generation, None):
-                    yield from _show(shown, tuning, images, aside, emit)
+                    yield from _show(shown, tuning, images, store, aside, emit)
 
     def _forget(self, generation: int) -> None:
         self._finishing.discard(generation)
@@ -173,7 +178,12 @@ def _begin(
 
 
 def _show(
-    request: ShowTraining, tuning: FineTuning, images: OpenImages, aside: Aside, emit: Emit
+    request: ShowTraining,
+    tuning: FineTuning,
+    images: OpenImages,
+    store: FeatureStore,
+    aside: Aside,
+    emit: Emit,
 ) -> Steps:
     """Draw a box of a plane as the network is now; other work may come in between."""
     from napari_regcon.engine.finetuned_predictor import predictor_of
@@ -181,7 +191,7 @@ def _show(
     def fit() -> Generator[None, None, Predictor]:
         yield
         return predictor_of(
-            tuning.snapshot(), tuning.config.downscale, tuning.support, tuning.device
+            tuning.snapshot(), tuning.config.downscale, tuning.support, tuning.device, store
         )
 
     def tell(event: EngineEvent) -> None:

@@ -1,7 +1,7 @@
 """Cross-entropy and Dice on the pixels that somebody has labelled, and on no others.
 
-Classes count by the square root of their pixels, as in the other heads of this package. The soft
-Dice is that of Milletari et al. 2016 (arXiv 1606.04797, section 3), taken over labelled pixels.
+Classes count by a power of their pixels, as in the pixel head of this package. The soft Dice is
+that of Milletari et al. 2016 (arXiv 1606.04797, section 3), taken over labelled pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional
 from napari_regcon.types import NOT_SAID
 
 
-def sparse_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def sparse_loss(logits: Tensor, labels: Tensor, power: float = 0.5) -> Tensor:
     """Return the sum of cross-entropy and soft Dice loss on labelled pixels.
 
     Parameters
@@ -22,6 +22,8 @@ def sparse_loss(logits: Tensor, labels: Tensor) -> Tensor:
         ``(B, K, H, W)``.
     labels : Tensor
         ``(B, H, W)`` int64, 0 to K - 1, or -1 where nothing is said.
+    power : float
+        All pixels of a class together count by their number to this power, 0 to 1.
 
     Returns
     -------
@@ -33,7 +35,8 @@ def sparse_loss(logits: Tensor, labels: Tensor) -> Tensor:
     said = labels[labels != NOT_SAID]
     if not len(said):
         return logits.sum() * 0
-    weight = torch.bincount(said, minlength=n_classes).clamp(min=1).to(flat.dtype).rsqrt()
+    counts = torch.bincount(said, minlength=n_classes).clamp(min=1).to(flat.dtype)
+    weight = counts ** (power - 1)
     entropy = functional.cross_entropy(flat, said, weight)
     wanted = functional.one_hot(said, n_classes).to(flat.dtype)
     found = flat.softmax(1)

@@ -1,0 +1,89 @@
+"""Feature tiles of several sources side by side: the same features, each computed once."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_regcon.data.normalize import Normalization
+from napari_regcon.data.views import ImageView
+from napari_regcon.engine.feature_source import FeatureSource
+from napari_regcon.engine.feature_store import FeatureStore
+from napari_regcon.engine.features import ConcatExtractor, FilterBankExtractor
+from napari_regcon.engine.joined_source import JoinedSource
+from napari_regcon.types import Box, Volume
+
+CPU = torch.device("cpu")
+BANKS = [FilterBankExtractor([0.7, 1.5]), FilterBankExtractor([3.0])]
+VOLUME = Volume(np.random.default_rng(0).integers(0, 255, (60, 70), dtype=np.uint8), "YX")
+VIEW = ImageView(VOLUME, Normalization((0.0,), (255.0,)), (), 2)
+
+
+def sources_in(*stores, margin=3):
+    return [
+        FeatureSource(bank, store, CPU, margin) for bank, store in zip(BANKS, stores, strict=True)
+    ]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    start=st.tuples(st.integers(0, 50), st.integers(0, 60)),
+    step=st.integers(1, 5),
+    shared=st.booleans(),
+)
+def test_joined_sources_give_what_a_joined_extractor_gives(start, step, shared):
+    first = FeatureStore(dtype=torch.float32)
+    second = first if shared else FeatureStore(dtype=torch.float32)
+    joined = JoinedSource(sources_in(first, second))
+    whole = FeatureSource(ConcatExtractor(BANKS), FeatureStore(dtype=torch.float32), CPU, 3)
+    tile = Box(start, (start[0] + 10, start[1] + 10))
+    assert joined.around(VIEW, tile) == whole.around(VIEW, tile)
+    every = (slice(1, None, step), slice(0, None, step))
+    assert joined.sample(VIEW, tile, every) is None
+    torch.testing.assert_close(joined.tile(VIEW, tile), whole.tile(VIEW, tile))
+    found = joined.sample(VIEW, tile, every)
+    torch.testing.assert_close(found, whole.sample(VIEW, tile, every))
+
+
+def test_what_another_has_computed_is_not_computed_again(monkeypatch):
+    store, own = FeatureStore(), FeatureStore()
+    tile = Box((0, 0), (30, 30))
+    alone, _ = sources_in(store, store)
+    alone.tile(VIEW, tile)
+    asked = []
+    compute = FilterBankExtractor.compute_in_steps
+    monkeypatch.setattr(
+        FilterBankExtractor,
+        "compute_in_steps",
+        lambda self, *rest: asked.append(self) or compute(self, *rest),
+    )
+    joined = JoinedSource(sources_in(store, own))
+    assert joined.sample(VIEW, tile, (slice(None), slice(None))) is None  # one is there, one not
+    before = store.usage_bytes
+    joined.tile(VIEW, tile)
+    assert asked == BANKS[1:]
+    assert store.usage_bytes == before
+    assert own.usage_bytes > 0
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_each_store_keeps_half_as_much_when_memory_is_short(shared):
+    first = FeatureStore()
+    second = first if shared else FeatureStore()
+    capacity = first.capacity_bytes
+    assert JoinedSource(sources_in(first, second)).reduce_memory()
+    assert first.capacity_bytes == second.capacity_bytes == capacity // 2
+
+
+def test_out_of_sight_counts_for_all(monkeypatch):
+    seen = []
+    get = FeatureStore.get_in_steps
+    monkeypatch.setattr(
+        FeatureStore,
+        "get_in_steps",
+        lambda *rest, use: seen.append(use) or get(*rest, use=use),
+    )
+    store = FeatureStore()
+    JoinedSource(sources_in(store, store)).used("in passing").tile(VIEW, Box((0, 0), (9, 9)))
+    assert seen == ["in passing"] * 2
