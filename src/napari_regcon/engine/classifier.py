@@ -2,8 +2,8 @@
 
 A small perceptron with dropout on its inputs. Few strokes leave many features that separate the
 painted pixels by chance; dropout makes the fit lean on many of them at once, which is what a
-random forest gains from, at a fraction of the time to predict. Whole slices leave no such
-chance, and there dropout only blurs, so it fades as more is painted. ``benchmarks/classifiers.py``
+random forest gains from, at a fraction of the time to predict. Whole slices leave less to chance,
+and there much dropout only blurs, so it fades as more is painted. ``benchmarks/classifiers.py``
 compares it with linear models, forests and boosting. Knows nothing of images.
 """
 
@@ -34,11 +34,11 @@ STEPS = 100
 BATCH_PX = 256
 LEARNING_RATE = 0.02
 WEIGHT_DECAY = 0.01
-MOST_DROPOUT = 0.5
-"""Share of the inputs that is dropped, as long as little is painted."""
+DROPOUT = (0.5, 0.25)
+"""Share of the inputs that is dropped: as long as little is painted, and when much is."""
 
 FADE_PX = (1 << 15, 1 << 17)
-"""Painted pixels up to which dropout is at its most, and from which on there is none."""
+"""Painted pixels up to which dropout is at its most, and from which on at its least."""
 
 CLIP = 3.0
 """Standardised features are cut to this range, so that no artefact outvotes all else."""
@@ -257,7 +257,8 @@ def dropout_at(n_painted: int) -> float:
     """
     few, many = map(math.log2, FADE_PX)
     left = (many - math.log2(max(1, n_painted))) / (many - few)
-    return round(16 * MOST_DROPOUT * min(1.0, max(0.0, left))) / 16
+    most, least = DROPOUT
+    return round(16 * (least + (most - least) * min(1.0, max(0.0, left)))) / 16
 
 
 @functools.lru_cache(maxsize=4)
