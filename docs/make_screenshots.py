@@ -127,6 +127,7 @@ class Story:
         self.wait(lambda: not volume.running)
 
         panels.image.collapse()
+        panels.segment.collapse()  # leaves room for all of the next section
         panels.correct.expand()
         self.dock.core.correction.accept_slice()
         self.wait(lambda: not self.dock.core.correction.busy)
@@ -142,7 +143,6 @@ class Story:
     def tell_of_filling(self) -> None:
         """Take the pictures of a slice that is filled, and of two methods side by side."""
         core, panels = self.dock.core, self.dock.panels
-        panels.segment.collapse()
         core.filling.fill()
         self.wait(lambda: self.work.filled is not None)
         self.picture("dock-fill")
@@ -162,7 +162,6 @@ class Story:
     def tell_of_regions(self) -> None:
         """Take the picture of regions, some of them painted, on a slice of their own."""
         core, panels = self.dock.core, self.dock.panels
-        panels.segment.collapse()
         panels.regions.expand()
         self.viewer.dims.set_current_step(0, SLICE + 8)
         panels.regions.set_granularity(0.7)
