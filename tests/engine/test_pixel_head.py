@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from blob_task import blobs, dice, strokes, support_of
 from scipy.ndimage import gaussian_filter
 
@@ -16,6 +17,7 @@ from napari_regcon.engine.registry import load_segmenter
 from napari_regcon.engine.segmenter import run
 from napari_regcon.engine.volume import segment_volume
 from napari_regcon.errors import InputError
+from napari_regcon.nn.guided import guided_filter
 from napari_regcon.types import Box, Volume
 
 SMALL = {"sigma_max_px": 4.0}
@@ -101,10 +103,15 @@ def test_the_result_is_smoothed_in_each_plane_as_if_there_were_no_tiles(monkeypa
         support = support_of(image, strokes(truth), axes)
         config = {"dimensions": dimensions, **SMALL}
         rough = PixelHead(PixelHeadConfig(smooth_px=0, **config)).fit(support)(image)
-        smooth = PixelHead(PixelHeadConfig(smooth_px=1.5, **config)).fit(support)(image)
-        sigma = (0,) * (rough.ndim - 2) + (1.5, 1.5)
-        expected = gaussian_filter(rough, sigma, truncate=3.2, mode="nearest")
-        np.testing.assert_allclose(smooth, expected, atol=1e-5)
+        smooth = PixelHead(PixelHeadConfig(smooth_px=2, **config)).fit(support)(image)
+        grey = support.examples[0].normalization(image.astype(np.float32))
+        grey = gaussian_filter(grey, 0.7, radius=3, mode="mirror", axes=(-2, -1))
+        for plane in np.ndindex(shape[:-2]):
+            found, was = (torch.from_numpy(r[:, *plane].copy()) for r in (smooth, rough))
+            guide = torch.from_numpy(grey[plane].astype(np.float16)).float()
+            expected = guided_filter(was, guide, 2).clamp(0, 1)
+            torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+        np.testing.assert_allclose(smooth.sum(0), 1, atol=1e-5)
         assert np.abs(smooth - rough).max() > 0.05
 
 

@@ -27,8 +27,8 @@ class PixelHeadConfig:
     smooth_px: float = param(
         1.0,
         "Smooth (px)",
-        "Average the result over about this distance, so that no single pixel stands out. What is "
-        "thinner gets lost. 0: not at all.",
+        "Average the result over about this distance, along the edges of the image, so that no "
+        "single pixel stands out. What is thinner and no edge gets lost. 0: not at all.",
         minimum=0.0,
         maximum=8.0,
     )

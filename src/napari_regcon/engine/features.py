@@ -15,6 +15,7 @@ import torch
 from napari_regcon.engine.device import in_threads
 from napari_regcon.engine.segmenter import run
 from napari_regcon.nn.filter_bank import FilterBank, geometric_sigmas
+from napari_regcon.nn.smoothing import smooth_along
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from napari_regcon.config import PixelHeadConfig
     from napari_regcon.types import Volume
+
+
+_GUIDE_SIGMA_PX = 0.7
+_GUIDE_RADIUS_PX = 3
 
 
 class FeatureExtractor(abc.ABC):
@@ -119,6 +124,44 @@ class FilterBankExtractor(FeatureExtractor):
         # Operations on a tile are too short to be shared by threads: they wait more than they work.
         at_once = torch.get_num_threads() if image.device.type == "cpu" else 1
         return self._bank.steps(image, origin, out, at_once, in_threads)
+
+
+class GuideExtractor(FeatureExtractor):
+    """How bright the image is, little noise left: what results are smoothed along.
+
+    Parameters
+    ----------
+    spatial_ndim : int
+        2 for planes, 3 for stacks, whose planes are each smoothed by themselves.
+    """
+
+    name = "brightness"
+
+    def __init__(self, spatial_ndim: int) -> None:
+        self.spatial_ndim = spatial_ndim
+        self.halo_px = (0,) * (spatial_ndim - 2) + (_GUIDE_RADIUS_PX,) * 2
+
+    @property
+    def fingerprint(self) -> str:
+        """How wide it is smoothed."""
+        return f"guide-1 {_GUIDE_SIGMA_PX}"
+
+    def n_features(self, n_channels: int) -> int:  # noqa: ARG002 - their mean
+        """Return 1."""
+        return 1
+
+    def compute_in_steps(
+        self,
+        image: Tensor,
+        origin: Sequence[int],  # noqa: ARG002 - it is the same everywhere
+        out: Tensor,
+    ) -> Generator[None, None, None]:
+        """Compute the brightness of a tile."""
+        grey = image.mean(0, keepdim=True)
+        for dim in (grey.ndim - 2, grey.ndim - 1):
+            grey = smooth_along(grey, dim, _GUIDE_SIGMA_PX, 1, _GUIDE_RADIUS_PX)
+        out.copy_(grey)
+        yield
 
 
 class ConcatExtractor(FeatureExtractor):

@@ -13,18 +13,17 @@ from napari_regcon.config import PixelHeadConfig
 from napari_regcon.engine.embedding import EmbeddingExtractor
 from napari_regcon.engine.feature_source import FeatureSource
 from napari_regcon.engine.feature_store import FeatureStore
-from napari_regcon.engine.features import ConcatExtractor, filters_for
+from napari_regcon.engine.features import ConcatExtractor, GuideExtractor, filters_for
 from napari_regcon.engine.finetune_bases import classifier_of
 from napari_regcon.engine.joined_source import JoinedSource
 from napari_regcon.engine.opinion import log_prior
-from napari_regcon.engine.pixel_head import PixelPredictor, smoothing_radius
+from napari_regcon.engine.pixel_head import PixelPredictor, smoothing_margin
 
 if TYPE_CHECKING:
     import numpy as np
 
     from napari_regcon.data.support import SupportSet
     from napari_regcon.engine.device import Device
-    from napari_regcon.engine.features import FeatureExtractor
     from napari_regcon.nn.class_net import ClassNet
 
 
@@ -101,20 +100,17 @@ def joined(
         Where features of the pixel classifier, and logits of the network, are kept.
     """
     first = support.examples[0]
+    at = device.torch_device
     if net.base is None:
-        source = FeatureSource(looks.own, own_store, device.torch_device)
-        return PixelPredictor(support.classes, _Unchanged(), source, first)
-    seen: FeatureExtractor = filters_for(base, first.volume)
-    if looks.base is not None:
-        seen = ConcatExtractor((seen, looks.base))
-    margin = smoothing_radius(base.smooth_px)
-    sources = JoinedSource(
-        [
-            FeatureSource(extractor, kept, device.torch_device, margin)
-            for extractor, kept in ((seen, store), (looks.own, own_store))
-        ]
-    )
-    classifier = classifier_of(net.base, device.torch_device)
+        parts = (looks.own, own_store), (GuideExtractor(2), store)
+        sources = JoinedSource([FeatureSource(part, kept, at) for part, kept in parts])
+        return PixelPredictor(support.classes, _Unchanged(), sources, first)
+    looked = [] if looks.base is None else [looks.base]
+    seen = ConcatExtractor((filters_for(base, first.volume), *looked, GuideExtractor(2)))
+    margin = smoothing_margin(base.smooth_px)
+    parts = (seen, store), (looks.own, own_store)
+    sources = JoinedSource([FeatureSource(part, kept, at, margin) for part, kept in parts])
+    classifier = classifier_of(net.base, at)
     return _AddingPredictor(support.classes, classifier, sources, first, base.smooth_px)
 
 

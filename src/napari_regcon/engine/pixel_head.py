@@ -2,38 +2,41 @@
 
 The features are filters and what a pre-trained network sees, side by side, or one of the two.
 Those of a tile are computed once and kept, so after the first fit a new stroke costs a fit on a few
-thousand pixels and matrix products over what is looked at. The probabilities are smoothed a little,
-as neighbours are mostly of one class. Every pixel is exact: each tile is read with the halo its
-features need, and classified with the margin that smoothing needs.
+thousand pixels and matrix products over what is looked at. The probabilities are smoothed a little
+along the edges of the image, as neighbours that look alike are mostly of one class. Every pixel is
+exact: each tile is read with the halo its features need, and classified with the margin that
+smoothing needs. The last feature is the brightness that smoothing goes by; no classifier sees it.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from napari_regcon.config import PixelHeadConfig
 from napari_regcon.engine.balance import class_power
 from napari_regcon.engine.classifier import fit_classifier
-from napari_regcon.engine.device import choose_device, in_threads
+from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.feature_source import FeatureSource, evenly
 from napari_regcon.engine.feature_store import FeatureStore, Use
 from napari_regcon.engine.features import (
     ConcatExtractor,
     FeatureExtractor,
+    GuideExtractor,
     filters_for,
 )
 from napari_regcon.engine.segmenter import Predictor, Segmenter, require_depth, run
-from napari_regcon.nn.smoothing import smooth_plane
+from napari_regcon.engine.smoothed import smoothed
+from napari_regcon.nn.guided import STEP, reach
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+
+    import torch
 
     from napari_regcon.data.support import SupportExample, SupportSet
     from napari_regcon.data.views import ImageView
@@ -65,8 +68,8 @@ class PixelPredictor(Predictor):
     first : SupportExample
         The first of the support set; tells the channels and the normalisation.
     smooth_px : float
-        Standard deviation of the Gaussian that probabilities are averaged with in Y and X. The
-        source has to have a margin of :func:`smoothing_radius`.
+        Over about how many pixels probabilities are averaged in Y and X. The source has to have a
+        margin of :func:`smoothing_margin`.
 
     Attributes
     ----------
@@ -125,7 +128,7 @@ class PixelPredictor(Predictor):
         shape = (-(-n // every) for n, every in zip(box.shape, steps, strict=True))
         result = np.empty((len(self.classes), *shape), np.float32)
         for there, features in parts:
-            result[:, *there] = self._planes(features, self._smooth_px / step)
+            result[:, *there] = self._planes(features, smooth_px=0)
         return result
 
     def predict_parts(
@@ -159,10 +162,10 @@ class PixelPredictor(Predictor):
         start = self.source.around(view, tile).start
         needed = self.source.around(view, part)
         *depth, rows, _ = needed.shift(tuple(-i for i in start)).slices
-        found = self._planes(features[:, *depth], self._smooth_px, rows)
-        columns = part.shift(tuple(-i for i in start)).slices[-1]
-        rows = part.shift(tuple(-i for i in needed.start)).slices[-2]
-        return found[..., rows, columns]
+        first = rows.start - rows.start % STEP  # the lattice of smoothing begins with the tile
+        found = self._planes(features[:, *depth], self._smooth_px, slice(first, rows.stop))
+        *_, rows, columns = part.shift(tuple(-i for i in start)).slices
+        return found[..., rows.start - first : rows.stop - first, columns]
 
     def _planes(
         self, features: torch.Tensor, smooth_px: float, rows: slice = slice(None)
@@ -174,19 +177,16 @@ class PixelPredictor(Predictor):
 
     def _classify(self, features: torch.Tensor, smooth_px: float, rows: slice) -> np.ndarray:
         """Return the probabilities ``(n_classes, n_rows, X)`` of ``(n_features, Y, X)``."""
-        found = self.classifier.probabilities(features, rows)
+        found = self.classifier.probabilities(features[:-1], rows)
         if smooth_px:
-            # Each class by itself, to stay in the processor's cache.
-            radius = smoothing_radius(smooth_px)
-            smooth = partial(smooth_plane, sigma=smooth_px, radius=radius)
-            found = torch.stack(in_threads(smooth, found.unbind(0)))
+            found = smoothed(found, features[-1, rows], round(smooth_px))
         values: np.ndarray = found.cpu().numpy()
         return values
 
 
-def smoothing_radius(smooth_px: float) -> int:
+def smoothing_margin(smooth_px: float) -> int:
     """Return how far, in pixels, smoothing of this width reaches."""
-    return math.ceil(3 * smooth_px)
+    return reach(round(smooth_px)) if smooth_px else 0
 
 
 class PixelHead(Segmenter):
@@ -254,7 +254,7 @@ class PixelHead(Segmenter):
         self._check(support)
         smooth_px = self.config.smooth_px
         source = FeatureSource(
-            self._extractor(support), self.store, self.device, smoothing_radius(smooth_px)
+            self._extractor(support), self.store, self.device, smoothing_margin(smooth_px)
         )
         rng = np.random.default_rng(self.config.seed)
         features: list[np.ndarray] = []
@@ -266,7 +266,7 @@ class PixelHead(Segmenter):
         said = np.concatenate(labels)
         kept = evenly(said, rng.random(len(said)))
         classifier = fit_classifier(
-            np.concatenate(features)[kept],
+            np.concatenate(features)[kept, :-1],
             said[kept],
             len(support.classes),
             self.device,
@@ -286,7 +286,7 @@ class PixelHead(Segmenter):
             extractors.append(filters_for(config, volume))
         if self.network is not None:
             extractors.append(self._embedding(spatial_ndim=n_spatial))
-        return ConcatExtractor(extractors) if len(extractors) > 1 else extractors[0]
+        return ConcatExtractor([*extractors, GuideExtractor(n_spatial)])
 
     def _check(self, support: SupportSet) -> None:
         if self.config.dimensions == 3:

@@ -51,28 +51,6 @@ def smooth_along(values: Tensor, dim: int, sigma: float, step: int, radius: int)
     return (matrix @ flat).reshape(*shape[:dim], len(matrix), *shape[dim + 1 :])
 
 
-def smooth_plane(plane: Tensor, sigma: float, radius: int) -> Tensor:
-    """Smooth a plane; pixels beyond its borders are as those on them.
-
-    Parameters
-    ----------
-    plane : torch.Tensor
-        float32 ``(Y, X)``.
-    sigma : float
-        Of the Gaussian, in pixels.
-    radius : int
-        Pixels at which it is cut off.
-
-    Returns
-    -------
-    torch.Tensor
-        ``(Y, X)``.
-    """
-    padded = functional.pad(plane[None, None], (radius,) * 4, mode="replicate")[0]
-    down = smooth_along(padded, 1, sigma, 1, radius)
-    return smooth_along(down, 2, sigma, 1, radius)[0]
-
-
 def enlarge_into(out: Tensor, coarse: Tensor, skip: Sequence[int], **how: Any) -> None:
     """Interpolate images linearly and write a part of each.
 
