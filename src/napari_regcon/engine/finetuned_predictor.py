@@ -102,14 +102,14 @@ def joined(
     first = support.examples[0]
     at = device.torch_device
     if net.base is None:
-        parts = (looks.own, own_store), (GuideExtractor(2), store)
-        sources = JoinedSource([FeatureSource(part, kept, at) for part, kept in parts])
+        own = FeatureSource(looks.own, own_store, at)
+        sources = JoinedSource((own, FeatureSource(GuideExtractor(2), store, at)))
         return PixelPredictor(support.classes, _Unchanged(), sources, first)
     looked = [] if looks.base is None else [looks.base]
     seen = ConcatExtractor((filters_for(base, first.volume), *looked, GuideExtractor(2)))
     margin = smoothing_margin(base.smooth_px)
-    parts = (seen, store), (looks.own, own_store)
-    sources = JoinedSource([FeatureSource(part, kept, at, margin) for part, kept in parts])
+    own = FeatureSource(looks.own, own_store, at, margin)
+    sources = JoinedSource((FeatureSource(seen, store, at, margin), own))
     classifier = classifier_of(net.base, at)
     return _AddingPredictor(support.classes, classifier, sources, first, base.smooth_px)
 
