@@ -17,7 +17,7 @@ from napari_regcon.data.views import ImageView
 from napari_regcon.engine.device import choose_device
 from napari_regcon.engine.embedding import EmbeddingExtractor, load_network
 from napari_regcon.engine.feature_store import FeatureStore
-from napari_regcon.engine.features import ConcatExtractor, FilterBankExtractor
+from napari_regcon.engine.features import ConcatExtractor, FilterBankExtractor, GuideExtractor
 from napari_regcon.nn.filter_bank import geometric_sigmas
 from napari_regcon.types import Box, Volume
 
@@ -50,7 +50,7 @@ def features(options: argparse.Namespace) -> list[Row]:
     config = PixelHeadConfig()
     bank = FilterBankExtractor(geometric_sigmas(config.sigma_min_px, config.sigma_max_px))
     net, _ = load_network("regcon-em")
-    both = ConcatExtractor((bank, EmbeddingExtractor(net, device)))
+    both = ConcatExtractor((bank, EmbeddingExtractor(net, device), GuideExtractor(2)))
     box = Box.of_shape(plane.shape)
     grey = plane.astype(np.float32) / 255
     n_other = skimage_features(grey[:64, :64]).shape[-1]

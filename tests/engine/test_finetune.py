@@ -128,7 +128,7 @@ def test_its_file_answers_as_the_network_does(plane, trained, tmp_path):
     found = load_segmenter(str(path), device="cpu").fit(support)(image)
     np.testing.assert_array_equal(found, predictor_of(net, 1, support, tuning.device)(image))
     bad = tmp_path / "bad.safetensors"
-    card = FinetunedCard(CLASSES, 1, 8, 2, 1, {"base": {"smooth_px": 99.0}})
+    card = FinetunedCard(CLASSES, 1, 8, 2, 1, {"base": {"smoothing": 99.0}})
     save_network(net, bad, card.about | {"classes": list(CLASSES), "n_channels": 1, "width": 8})
     with pytest.raises(WeightsError, match="does not say"):
         load_finetuned(bad)

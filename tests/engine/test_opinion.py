@@ -6,6 +6,8 @@ from blob_task import blobs
 
 from napari_regcon.data.stroke_split import StrokeSplit
 from napari_regcon.data.support import SupportSet
+from napari_regcon.engine import pixel_head
+from napari_regcon.engine.balance import OF_FINISHED_PARTS, class_power
 from napari_regcon.engine.opinion import FLOOR, PixelOpinion, log_prior
 from napari_regcon.engine.pixel_head import PixelHead
 from napari_regcon.engine.segmenter import run
@@ -35,6 +37,22 @@ def test_it_says_what_the_pixel_head_says(task):
     head = PixelHead(device="cpu").fit(_without(support, strokes[0]))
     expected = head(image[0])[:, *window.slices]
     np.testing.assert_allclose(found, expected, atol=0.5 / 255 + 1e-6)
+
+
+def test_parts_of_what_is_painted_count_classes_as_the_whole_does(monkeypatch):
+    image, truth = blobs((40, 44), seed=2)
+    support = SupportSet(("background", "blob"))
+    support.add(Volume(image, "YX"), truth + np.uint8(1))  # to the last pixel, but not marked
+    powers, fit = [], pixel_head.fit_classifier
+    monkeypatch.setattr(
+        pixel_head,
+        "fit_classifier",
+        lambda *rest, **more: powers.append(more["power"]) or fit(*rest, **more),
+    )
+    strokes, held = StrokeSplit().divide(support)
+    opinion = PixelOpinion(PixelHead(device="cpu"), 2, 20)
+    run(opinion.learn(support, [*strokes, *held][1:], strokes[:1]))
+    assert powers == [class_power(support)] == [OF_FINISHED_PARTS]
 
 
 def test_it_says_nothing_beyond_the_plane_and_far_from_strokes(task):

@@ -102,8 +102,8 @@ def test_the_result_is_smoothed_in_each_plane_as_if_there_were_no_tiles(monkeypa
         image, truth = blobs(shape)
         support = support_of(image, strokes(truth), axes)
         config = {"dimensions": dimensions, **SMALL}
-        rough = PixelHead(PixelHeadConfig(smooth_px=0, **config)).fit(support)(image)
-        smooth = PixelHead(PixelHeadConfig(smooth_px=2, **config)).fit(support)(image)
+        rough = PixelHead(PixelHeadConfig(smoothing=0, **config)).fit(support)(image)
+        smooth = PixelHead(PixelHeadConfig(smoothing=2, **config)).fit(support)(image)
         grey = support.examples[0].normalization(image.astype(np.float32))
         grey = gaussian_filter(grey, 0.7, radius=3, mode="mirror", axes=(-2, -1))
         for plane in np.ndindex(shape[:-2]):
@@ -169,7 +169,7 @@ def test_a_draft_has_every_few_pixels_of_the_whole(monkeypatch, dimensions):
     monkeypatch.setitem(feature_source.TILE_SHAPES, dimensions, (8, 32, 32)[-dimensions:])
     image, truth = blobs((20, 70, 75)[-dimensions:])
     support = support_of(image, strokes(truth), "ZYX"[-dimensions:])
-    config = PixelHeadConfig(dimensions=dimensions, smooth_px=0.0, **SMALL)
+    config = PixelHeadConfig(dimensions=dimensions, smoothing=0, **SMALL)
     predictor = PixelHead(config, device="cpu").fit(support)
     view = support.examples[0].view(dimensions)
     box = Box((5, 11, 30)[-dimensions:], (6, 70, 74)[-dimensions:])

@@ -71,10 +71,12 @@ def test_it_is_the_transcribed_one(n, height, width, radius, seed):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 15), st.integers(16, 60), st.integers(0, 3))
-def test_a_part_is_as_the_whole_but_for_its_reach(start, stop, radius):
+@given(
+    st.integers(0, 15), st.integers(16, 60), st.integers(0, 3), st.sampled_from([40, 99, 130, 301])
+)
+def test_a_part_is_as_the_whole_but_for_its_reach(start, stop, radius, width):
     rng = np.random.default_rng(0)
-    values, guide = rng.random((2, 60, 40)), rng.random((60, 40))
+    values, guide = rng.random((2, 60, width)), rng.random((60, width))
     whole = run(values, guide, radius)[:, start:stop]
     first = max(0, start - reach(radius))
     first -= first % STEP

@@ -24,13 +24,13 @@ class PixelHeadConfig:
         "network sees. both: side by side, which most often is best.",
         choices=("filters", "network", "both"),
     )
-    smooth_px: float = param(
-        1.0,
-        "Smooth (px)",
-        "Average the result over about this distance, along the edges of the image, so that no "
-        "single pixel stands out. What is thinner and no edge gets lost. 0: not at all.",
-        minimum=0.0,
-        maximum=8.0,
+    smoothing: int = param(
+        1,
+        "Smooth",
+        "How far the result is averaged along the edges of the image, so that no single pixel "
+        "stands out. 1: over windows of 6 px, 2: of 10 px, and so on. 0: not at all.",
+        minimum=0,
+        maximum=8,
     )
     sigma_min_px: float = param(
         0.7,

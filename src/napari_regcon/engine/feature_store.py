@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 Use = Literal["on screen", "out of sight", "in passing"]
 """What a tile is asked for, which decides how long it stays."""
 
+_SHARE_BESIDE = 8
+"""What is beside may take up an eighth of what may be kept."""
+
 SMALLEST_PART_PX = 32 * 32
 """Tiles are not computed in parts smaller than this."""
 
@@ -70,11 +73,13 @@ class FeatureStore:
         self._part_px: int | None = None
         self._pace = Pace()
         self._memory = FeatureMemory(capacity_bytes, self._let_go)
+        self._beside: FeatureStore | None = None
 
     @property
     def usage_bytes(self) -> int:
-        """Size of the tiles in memory, and of what is kept of painted pixels."""
-        return self._memory.usage_bytes + self.painted.usage_bytes
+        """Size of the tiles in memory, and of what is kept of painted pixels and :meth:`beside`."""
+        beside = self._beside.usage_bytes if self._beside is not None else 0
+        return self._memory.usage_bytes + self.painted.usage_bytes + beside
 
     @property
     def capacity_bytes(self) -> int:
@@ -84,6 +89,19 @@ class FeatureStore:
     @capacity_bytes.setter
     def capacity_bytes(self, capacity_bytes: int) -> None:
         self._memory.capacity_bytes = capacity_bytes
+        if self._beside is not None:
+            self._beside.capacity_bytes = capacity_bytes // _SHARE_BESIDE
+
+    @property
+    def beside(self) -> FeatureStore:
+        """A store for small things that are looked at together with what is kept here.
+
+        In one store, tiles of one kind that are out of sight would drive out those of another
+        that are on screen. It forgets and is cleared with this one, and has no disk.
+        """
+        if self._beside is None:
+            self._beside = FeatureStore(self.capacity_bytes // _SHARE_BESIDE, dtype=self.dtype)
+        return self._beside
 
     def get(
         self, view: ImageView, tile: Box, extractor: FeatureExtractor, device: torch.device
@@ -175,11 +193,15 @@ class FeatureStore:
         """Drop what was computed from an image array, or from arrays that no longer exist."""
         self._memory.forget(data)
         self.painted.forget(data)
+        if self._beside is not None:
+            self._beside.forget(data)
 
     def clear(self) -> None:
         """Drop everything from memory; see :meth:`FeatureDisk.clear` for the disk."""
         self._memory.clear()
         self.painted.clear()
+        if self._beside is not None:
+            self._beside.clear()
 
     def reduce_memory(self, tile_px: int) -> bool:
         """Keep half as much, and compute tiles in parts half as large, from now on.

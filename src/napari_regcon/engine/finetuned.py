@@ -136,7 +136,9 @@ class FineTuned(Segmenter):
                 next_step="Choose an image of the same kind.",
             )
         store = self._store
-        return joined(self._net, self.card.base, self._looks, support, self._device, store, store)
+        return joined(
+            self._net, self.card.base, self._looks, support, self._device, store, store.beside
+        )
 
 
 def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:

@@ -107,11 +107,11 @@ def joined(
         return PixelPredictor(support.classes, _Unchanged(), sources, first)
     looked = [] if looks.base is None else [looks.base]
     seen = ConcatExtractor((filters_for(base, first.volume), *looked, GuideExtractor(2)))
-    margin = smoothing_margin(base.smooth_px)
+    margin = smoothing_margin(base.smoothing)
     own = FeatureSource(looks.own, own_store, at, margin)
     sources = JoinedSource((FeatureSource(seen, store, at, margin), own))
     classifier = classifier_of(net.base, at)
-    return _AddingPredictor(support.classes, classifier, sources, first, base.smooth_px)
+    return _AddingPredictor(support.classes, classifier, sources, first, base.smoothing)
 
 
 class _Unchanged:
@@ -124,9 +124,9 @@ class _Unchanged:
 class _AddingPredictor(PixelPredictor):
     """Adds the logits of a network, the last of the features, to a pixel classifier."""
 
-    def _classify(self, features: torch.Tensor, smooth_px: float, rows: slice) -> np.ndarray:
+    def _classify(self, features: torch.Tensor, smoothing: int, rows: slice) -> np.ndarray:
         n_seen = len(features) - len(self.classes)
-        base = super()._classify(features[:n_seen], smooth_px, rows)
+        base = super()._classify(features[:n_seen], smoothing, rows)
         scores = features[n_seen:, rows].float().cpu() + torch.from_numpy(log_prior(base))
         found: np.ndarray = torch.softmax(scores, 0).numpy()
         return found

@@ -49,9 +49,13 @@ class JoinedSource:
 
     def sample(self, view: ImageView, tile: Box, where: tuple[slice, ...]) -> torch.Tensor | None:
         """Return some pixels of what :meth:`tile` returns, or None where one is not there yet."""
-        found = [source.sample(view, tile, where) for source in self._sources]
-        known = [features for features in found if features is not None]
-        return torch.cat(known) if len(known) == len(found) else None
+        found = []
+        for source in reversed(self._sources):  # the last one is the least likely to be there
+            features = source.sample(view, tile, where)
+            if features is None:
+                return None
+            found.append(features)
+        return torch.cat(found[::-1])
 
     def tile(self, view: ImageView, tile: Box) -> torch.Tensor:
         """Return the features of a tile with its margin, ``(n_features, *around.shape)``."""
@@ -66,7 +70,7 @@ class JoinedSource:
         return torch.cat(found)
 
     def reduce_memory(self) -> bool:
-        """Work in smaller parts; False if that cannot be."""
-        stores = {id(source.store): source for source in self._sources}
-        reduced = [source.reduce_memory() for source in stores.values()]
-        return all(reduced)
+        """Work in smaller parts, the last source first; False if none of them can."""
+        # The others may share their store with what is on screen.
+        stores = {id(source.store): source for source in reversed(self._sources)}
+        return any(source.reduce_memory() for source in stores.values())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_regcon.data.support import SupportSet
+from napari_regcon.engine.balance import class_power
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -90,7 +91,8 @@ class PixelOpinion:
         Classifier
             What was fitted.
         """
-        predictor = yield from self._head.fit_in_steps(only(support, learnt))
+        power = class_power(support)
+        predictor = yield from self._head.fit_in_steps(only(support, learnt), power)
         found: dict[tuple[object, ...], dict[Box, np.ndarray]] = {}
         for stroke in around:
             example = support.examples[stroke.example]

@@ -64,11 +64,12 @@ class PixelPredictor(Predictor):
     classifier : Classifier
         Probabilities from features.
     source : FeatureSource or JoinedSource
-        Where features come from.
+        Where features come from. The last is the brightness that smoothing goes by.
     first : SupportExample
         The first of the support set; tells the channels and the normalisation.
-    smooth_px : float
-        Over about how many pixels probabilities are averaged in Y and X. The source has to have a
+    smoothing : int
+        Radius of the windows that probabilities are averaged in, in Y and X; see
+        :func:`~napari_regcon.nn.guided.guided_filter`. 0: not at all. The source has to have a
         margin of :func:`smoothing_margin`.
 
     Attributes
@@ -83,7 +84,7 @@ class PixelPredictor(Predictor):
         classifier: Classifier,
         source: FeatureSource | JoinedSource,
         first: SupportExample,
-        smooth_px: float = 0.0,
+        smoothing: int = 0,
     ) -> None:
         self.classes = classes
         self.spatial_ndim = source.spatial_ndim
@@ -93,7 +94,7 @@ class PixelPredictor(Predictor):
         self.overlap = (0,) * self.spatial_ndim
         self.classifier = classifier
         self.source = source
-        self._smooth_px = smooth_px
+        self._smoothing = smoothing
 
     def check(self, volume: Volume) -> None:
         """Check that this predictor can work on a volume; see :class:`Predictor`."""
@@ -128,7 +129,7 @@ class PixelPredictor(Predictor):
         shape = (-(-n // every) for n, every in zip(box.shape, steps, strict=True))
         result = np.empty((len(self.classes), *shape), np.float32)
         for there, features in parts:
-            result[:, *there] = self._planes(features, smooth_px=0)
+            result[:, *there] = self._planes(features, smoothing=0)
         return result
 
     def predict_parts(
@@ -163,30 +164,30 @@ class PixelPredictor(Predictor):
         needed = self.source.around(view, part)
         *depth, rows, _ = needed.shift(tuple(-i for i in start)).slices
         first = rows.start - rows.start % STEP  # the lattice of smoothing begins with the tile
-        found = self._planes(features[:, *depth], self._smooth_px, slice(first, rows.stop))
+        found = self._planes(features[:, *depth], self._smoothing, slice(first, rows.stop))
         *_, rows, columns = part.shift(tuple(-i for i in start)).slices
         return found[..., rows.start - first : rows.stop - first, columns]
 
     def _planes(
-        self, features: torch.Tensor, smooth_px: float, rows: slice = slice(None)
+        self, features: torch.Tensor, smoothing: int, rows: slice = slice(None)
     ) -> np.ndarray:
         """Return the probabilities in rows of the features of a plane, or of each of a stack."""
         if self.spatial_ndim == 2:
-            return self._classify(features, smooth_px, rows)
-        return np.stack([self._classify(f, smooth_px, rows) for f in features.unbind(1)], 1)
+            return self._classify(features, smoothing, rows)
+        return np.stack([self._classify(f, smoothing, rows) for f in features.unbind(1)], 1)
 
-    def _classify(self, features: torch.Tensor, smooth_px: float, rows: slice) -> np.ndarray:
+    def _classify(self, features: torch.Tensor, smoothing: int, rows: slice) -> np.ndarray:
         """Return the probabilities ``(n_classes, n_rows, X)`` of ``(n_features, Y, X)``."""
         found = self.classifier.probabilities(features[:-1], rows)
-        if smooth_px:
-            found = smoothed(found, features[-1, rows], round(smooth_px))
+        if smoothing:
+            found = smoothed(found, features[-1, rows], smoothing)
         values: np.ndarray = found.cpu().numpy()
         return values
 
 
-def smoothing_margin(smooth_px: float) -> int:
-    """Return how far, in pixels, smoothing of this width reaches."""
-    return reach(round(smooth_px)) if smooth_px else 0
+def smoothing_margin(smoothing: int) -> int:
+    """Return how far, in pixels, smoothing reaches."""
+    return reach(smoothing) if smoothing else 0
 
 
 class PixelHead(Segmenter):
@@ -241,8 +242,13 @@ class PixelHead(Segmenter):
         """Return a predictor for the classes of a support set."""
         return run(self.fit_in_steps(support))
 
-    def fit_in_steps(self, support: SupportSet) -> Generator[None, None, PixelPredictor]:
+    def fit_in_steps(
+        self, support: SupportSet, power: float | None = None
+    ) -> Generator[None, None, PixelPredictor]:
         """Do the same as :meth:`fit`, yielding after every tile of features.
+
+        How much a class counts may be given, see :mod:`napari_regcon.engine.balance`, where the
+        support set is a part of another one.
 
         Raises
         ------
@@ -252,9 +258,9 @@ class PixelHead(Segmenter):
         support.require_classes()
         support.require_one_kind()
         self._check(support)
-        smooth_px = self.config.smooth_px
+        smoothing = self.config.smoothing
         source = FeatureSource(
-            self._extractor(support), self.store, self.device, smoothing_margin(smooth_px)
+            self._extractor(support), self.store, self.device, smoothing_margin(smoothing)
         )
         rng = np.random.default_rng(self.config.seed)
         features: list[np.ndarray] = []
@@ -271,11 +277,11 @@ class PixelHead(Segmenter):
             len(support.classes),
             self.device,
             totals=support.painted_counts(),
-            power=class_power(support),
+            power=class_power(support) if power is None else power,
             seed=self.config.seed,
         )
         yield
-        return PixelPredictor(support.classes, classifier, source, support.examples[0], smooth_px)
+        return PixelPredictor(support.classes, classifier, source, support.examples[0], smoothing)
 
     def _extractor(self, support: SupportSet) -> FeatureExtractor:
         config = self.config

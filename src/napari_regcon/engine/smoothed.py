@@ -56,9 +56,10 @@ def _smooth_band(
     first, last = max(0, start - reach(radius)), min(len(guide), stop + reach(radius))
     # The last class follows from the others.
     found = guided_filter(probabilities[:-1, first:last], guide[first:last].float(), radius)
-    found = found[:, start - first : stop - first].clamp_(0, 1)
     band = result[:, start:stop]
-    band[:-1] = found
-    torch.sub(1, found.sum(0), out=band[-1]).clamp_(min=0)
+    band[:-1] = found[:, start - first : stop - first]
+    torch.sub(1, band[:-1].sum(0), out=band[-1])
+    # Cut only now, so that all classes are treated alike.
+    band.clamp_(0, 1)
     if len(found) > 1:
         band.div_(band.sum(0))

@@ -57,14 +57,32 @@ def guided_filter(values: Tensor, guide: Tensor, radius: int) -> Tensor:
     slope = together.div_(spread.clamp_(min=0).add_(FLATNESS))
     offset = mean.addcmul_(slope, grey, value=-1)
     lines = _window(torch.cat((slope, offset)), radius)
-    fine = functional.interpolate(lines, scale_factor=STEP, mode="bilinear", align_corners=False)
-    slope, offset = fine[:, 0, :height, :width].chunk(2)
+    slope, offset = _fine(_fine(lines, -2), -1)[:, 0, :height, :width].chunk(2)
     return torch.addcmul(offset, slope, guide)
 
 
 def _coarse(planes: Tensor) -> Tensor:
     """Return the means of squares of ``STEP`` pixels, those at the last border of what is there."""
-    return functional.avg_pool2d(planes, STEP, ceil_mode=True, count_include_pad=False)
+    height, width = planes.shape[-2:]
+    missing = (0, -width % STEP, 0, -height % STEP)
+    if any(missing):  # a pixel twice has the mean of the pixel
+        planes = functional.pad(planes, missing, mode="replicate")
+    return functional.avg_pool2d(planes, STEP)
+
+
+def _fine(planes: Tensor, dim: int) -> Tensor:
+    """Interpolate linearly along a dimension, onto :data:`STEP` times as many points.
+
+    Written out, as torch rounds otherwise where what comes out is small, and a part of an image
+    would not be as the whole.
+    """
+    n = planes.shape[dim]
+    before = torch.cat((planes.narrow(dim, 0, 1), planes.narrow(dim, 0, n - 1)), dim)
+    after = torch.cat((planes.narrow(dim, 1, n - 1), planes.narrow(dim, n - 1, 1)), dim)
+    pairs = torch.stack(
+        (planes.lerp(before, 0.25), planes.lerp(after, 0.25)), planes.ndim + dim + 1
+    )
+    return pairs.flatten(planes.ndim + dim, planes.ndim + dim + 1)
 
 
 def _window(planes: Tensor, radius: int) -> Tensor:

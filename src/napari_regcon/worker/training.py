@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from napari_regcon.errors import InputError
+from napari_regcon.errors import DeviceError, InputError
 from napari_regcon.types import Note
 from napari_regcon.worker import jobs
 from napari_regcon.worker.adapting import adapt
@@ -205,5 +205,6 @@ def _show(
         steps = jobs.preview(wanted, images[image_id], fit(), tell)
         while (yield from aside(lambda: next(steps, _ALL_DONE))) is not _ALL_DONE:
             yield True
-    except InputError as error:  # the image was closed meanwhile: no reason to stop learning
+    # The image was closed meanwhile, or memory is short: no reason to stop learning.
+    except (InputError, DeviceError) as error:
         emit(JobNote(request.training, Note(f"What is learnt cannot be shown. {error}")))
