@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 _GUIDE_SIGMA_PX = 0.7
+"""Takes off the noise that smoothing would go by, and hardly anything of an edge."""
+
 _GUIDE_RADIUS_PX = 3
+"""Where that Gaussian is cut off."""
 
 
 class FeatureExtractor(abc.ABC):

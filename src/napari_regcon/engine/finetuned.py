@@ -135,10 +135,8 @@ class FineTuned(Segmenter):
                 f"on images with {self.card.n_channels}.",
                 next_step="Choose an image of the same kind.",
             )
-        store = self._store
-        return joined(
-            self._net, self.card.base, self._looks, support, self._device, store, store.beside
-        )
+        stores = self._store, self._store.beside
+        return joined(self._net, self.card.base, self._looks, support, self._device, *stores)
 
 
 def save_finetuned(net: ClassNet, path: Path, card: FinetunedCard) -> None:

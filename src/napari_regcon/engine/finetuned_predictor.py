@@ -51,10 +51,8 @@ def predictor_of(
         it will be another network next time.
     """
     looks = looks_of(net, downscale, device)
-    passing = FeatureStore()
-    return joined(
-        net, PixelHeadConfig(), looks, support, device, passing if store is None else store, passing
-    )
+    store = FeatureStore() if store is None else store
+    return joined(net, PixelHeadConfig(), looks, support, device, store, FeatureStore())
 
 
 class Looks(NamedTuple):

@@ -70,7 +70,7 @@ class JoinedSource:
         return torch.cat(found)
 
     def reduce_memory(self) -> bool:
-        """Work in smaller parts, the last source first; False if none of them can."""
-        # The others may share their store with what is on screen.
-        stores = {id(source.store): source for source in reversed(self._sources)}
-        return any(source.reduce_memory() for source in stores.values())
+        """Work in smaller parts, as far as each source can; False if none of them can."""
+        stores = {id(source.store): source for source in self._sources}
+        reduced = [source.reduce_memory() for source in stores.values()]
+        return any(reduced)

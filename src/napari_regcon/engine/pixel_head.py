@@ -163,7 +163,8 @@ class PixelPredictor(Predictor):
         start = self.source.around(view, tile).start
         needed = self.source.around(view, part)
         *depth, rows, _ = needed.shift(tuple(-i for i in start)).slices
-        first = rows.start - rows.start % STEP  # the lattice of smoothing begins with the tile
+        # The lattice of smoothing begins with the tile: sides of tiles and margins are even.
+        first = rows.start - rows.start % STEP
         found = self._planes(features[:, *depth], self._smoothing, slice(first, rows.stop))
         *_, rows, columns = part.shift(tuple(-i for i in start)).slices
         return found[..., rows.start - first : rows.stop - first, columns]
