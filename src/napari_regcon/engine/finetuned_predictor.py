@@ -17,7 +17,8 @@ from napari_regcon.engine.features import ConcatExtractor, GuideExtractor, filte
 from napari_regcon.engine.finetune_bases import classifier_of
 from napari_regcon.engine.joined_source import JoinedSource
 from napari_regcon.engine.opinion import log_prior
-from napari_regcon.engine.pixel_head import PixelPredictor, smoothing_margin
+from napari_regcon.engine.pixel_head import PixelPredictor
+from napari_regcon.engine.smoothed import smoothing_margin
 
 if TYPE_CHECKING:
     import numpy as np

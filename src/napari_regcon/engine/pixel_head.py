@@ -30,8 +30,8 @@ from napari_regcon.engine.features import (
     filters_for,
 )
 from napari_regcon.engine.segmenter import Predictor, Segmenter, require_depth, run
-from napari_regcon.engine.smoothed import smoothed
-from napari_regcon.nn.guided import STEP, reach
+from napari_regcon.engine.smoothed import smoothed, smoothing_margin
+from napari_regcon.nn.guided import STEP
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -70,7 +70,7 @@ class PixelPredictor(Predictor):
     smoothing : int
         Radius of the windows that probabilities are averaged in, in Y and X; see
         :func:`~napari_regcon.nn.guided.guided_filter`. 0: not at all. The source has to have a
-        margin of :func:`smoothing_margin`.
+        margin of :func:`~napari_regcon.engine.smoothed.smoothing_margin`.
 
     Attributes
     ----------
@@ -184,11 +184,6 @@ class PixelPredictor(Predictor):
             found = smoothed(found, features[-1, rows], smoothing)
         values: np.ndarray = found.cpu().numpy()
         return values
-
-
-def smoothing_margin(smoothing: int) -> int:
-    """Return how far, in pixels, smoothing reaches."""
-    return reach(smoothing) if smoothing else 0
 
 
 class PixelHead(Segmenter):

@@ -16,6 +16,11 @@ BAND_PX = 1 << 16
 """Pixels that a thread of the processor smooths at once, few enough to stay in its cache."""
 
 
+def smoothing_margin(radius: int) -> int:
+    """Return how many pixels around a part smoothing looks at; radius 0 is none at all."""
+    return reach(radius) if radius else 0
+
+
 def smoothed(probabilities: torch.Tensor, guide: torch.Tensor, radius: int) -> torch.Tensor:
     """Return probabilities smoothed along the edges of an image.
 
